@@ -16,14 +16,18 @@ Usage: scripts/cluster.sh up | down | status | exec HOST COMMAND... | test [--sh
             order, nothing twice. --short leaves out what takes long
   down      ends every process on the hosts, and removes them
 
-Needs root, ip and tc (iproute2), python3, and nats-server (scripts/peers.sh install); CORECAST_NATS_SERVER names another one.
+Needs root, ip and tc (iproute2), python3, and nats-server (scripts/peers.sh install); CORECAST_NATS_SERVER names another one,
+CORECAST_NATS_SERVER_OTHER one of another version, which takes its place in one of the tests. Both brokers have the name of
+this machine: two of one name are two.
 CORECAST_TEST_BIN is a folder of commands built before. CORECAST_TESTBED replaces the prefix of the namespaces.
 TXT
 }
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CORECAST_TESTBED=${CORECAST_TESTBED:-corecast-cluster}
-readonly NATS=${CORECAST_NATS_SERVER:-nats-server}
+NATS=${CORECAST_NATS_SERVER:-nats-server}
+# Of another version, if there is one.
+OTHER=${CORECAST_NATS_SERVER_OTHER:-}
 readonly ENGINE=10.213.77.1 A=10.213.77.2 B=10.213.77.3
 STATE=/tmp/$CORECAST_TESTBED
 
@@ -224,6 +228,47 @@ cut_off() {
 
 nothing() { :; }
 
+# The server ends, and one of another version takes its place: OTHER, and then the first again.
+other_version() {
+    local first=$NATS
+    kill_engine
+    NATS=$OTHER
+    start_engine
+    until_metric b corecast_engine_connected 1
+    sleep "$1"
+    kill_engine
+    NATS=$first
+    start_engine
+    until_metric b corecast_engine_connected 1
+}
+
+# A client that is no broker publishes what no broker makes, into all subjects of brokers, for so many seconds.
+junk() {
+    on engine python3 - "$ENGINE" "$1" <<'PY'
+import os, random, socket, sys, time
+server = socket.create_connection((sys.argv[1], 4222))
+server.sendall(b'CONNECT {"verbose":false}\r\n')
+until, rng = time.monotonic() + float(sys.argv[2]), random.Random(1)
+subjects = [b"cc.default.t.junk", b"cc.default.odd", b"cc.default.w.all", b"cc.default.t.foreign-junk"]
+while time.monotonic() < until:
+    for _ in range(50):
+        junk = rng.randbytes(rng.randrange(200))
+        if rng.random() < 0.5:
+            # Behind the first bytes of a head.
+            junk = bytes([0xCC, 1, rng.randrange(4), 0]) + junk
+        server.sendall(b"PUB %s %d\r\n%s\r\n" % (rng.choice(subjects), len(junk), junk))
+    time.sleep(0.01)
+server.sendall(b"PING\r\n")
+answer = b""
+while b"PONG" not in answer:
+    some = server.recv(65536)
+    assert some, "the server ended the connection"
+    answer += some
+PY
+    [ "$(metric b corecast_engine_junk_total)" -gt 0 ] || fail "no junk was counted"
+    [ "$(metric b corecast_engine_connected)" -eq 1 ] || fail "junk has cut b off"
+}
+
 # A broker that is killed takes its publishers' connections with it: they come back, and say what they do not know.
 killed_broker() {
     local before
@@ -251,6 +296,11 @@ run_tests() {
         under_load 12 a-cut-off-for-5-s cut_off a 5
         under_load 75 b-cut-off-for-60-s cut_off b 60
         under_load 20 engine-killed-for-10-s killed_and_back 10
+        under_load 8 foreign-junk junk 4
+        if [ -n "$OTHER" ]; then
+            echo "the other nats-server: $("$OTHER" --version)"
+            under_load 12 replaced-by-another-version-and-back other_version 2
+        fi
     fi
     killed_broker
     under_load 3 a-killed-and-back nothing

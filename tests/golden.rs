@@ -35,6 +35,11 @@ const ROWS: &[(Frame<'static>, &str)] = &[
         Frame::Gap { topic: b"a.b", missed: all(0x44), reason: 1 },
         "2c000000 | 612e62 | 01 fcffffff 03000000 44444444 44444444 01 00*23",
     ),
+    // What an engine between brokers did not bring.
+    (
+        Frame::Gap { topic: b"a.b", missed: all(0x44), reason: 4 },
+        "2c000000 | 612e62 | 01 fcffffff 03000000 44444444 44444444 04 00*23",
+    ),
     (
         Frame::Gap { topic: b"", missed: 7, reason: 2 },
         "29000000 | 01 ffffffff 00000000 07000000 00000000 02 00*23",

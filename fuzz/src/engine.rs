@@ -17,6 +17,7 @@ pub fn engine(data: &[u8]) {
         cluster: "fuzz".into(),
         topics: Vec::new(),
         buffer_bytes_max: 1 << 16,
+        filters_max: 4,
         frame_bytes_max: FRAME_BYTES_MAX,
     };
     let mut engine = Engine::new(config, MonotonicNs(1));

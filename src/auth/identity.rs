@@ -20,6 +20,8 @@ pub enum Identity {
     Relayed(PublisherId, Arc<Identity>, Option<SocketAddr>),
     /// A peer that has shown a ticket to this direct publisher, from this address.
     Admitted(Arc<AcceptedTicket>, Option<SocketAddr>),
+    /// A peer of another broker of the cluster, which has let it in by rules of its own, with the name of its user.
+    Elsewhere(Option<Box<str>>),
     /// This process: what a direct publisher publishes itself.
     Own,
 }
@@ -33,7 +35,7 @@ impl Identity {
             | Identity::User(_, address)
             | Identity::Admitted(_, address)
             | Identity::Relayed(_, _, address) => *address,
-            Identity::Own => None,
+            Identity::Elsewhere(_) | Identity::Own => None,
         }
     }
 
@@ -48,6 +50,7 @@ impl Identity {
             Identity::User(login, _) => Some(login.user().name()),
             Identity::Admitted(accepted, _) => Some(accepted.holder()),
             Identity::Relayed(_, registrant, _) => registrant.user(),
+            Identity::Elsewhere(user) => user.as_deref(),
             Identity::Anonymous(_) | Identity::Shown(..) | Identity::Own => None,
         }
     }

@@ -129,7 +129,7 @@ impl Permissions {
                 let going_on = rules.go_on(accepted, now).map_err(LoginRefusal::Ticket)?;
                 Ok(Identity::Admitted(Arc::new(going_on), *address))
             }
-            (Identity::Own, _) => Ok(Identity::Own),
+            (Identity::Elsewhere(_) | Identity::Own, _) => Ok(identity.clone()),
         }
     }
 
@@ -137,7 +137,8 @@ impl Permissions {
     pub(crate) fn permit(&self, identity: &Identity, action: Action<'_>) -> Verdict {
         match (identity, action) {
             (_, Action::Publish(topic)) => Verdict::from(self.publishable(identity).has(topic)),
-            (Identity::Own, _) => Verdict::Allowed,
+            // Brokers of a cluster trust one another.
+            (Identity::Elsewhere(_) | Identity::Own, _) => Verdict::Allowed,
             (Identity::Admitted(accepted, _), action) if accepted.permit(action) == Verdict::Refused => {
                 Verdict::Refused
             }
@@ -148,7 +149,10 @@ impl Permissions {
     /// The topics that `identity` may publish: one look-up for all messages of a batch.
     pub(crate) fn publishable<'a>(&'a self, identity: &'a Identity) -> &'a Scope {
         match identity {
-            Identity::Own => &Scope::All,
+            Identity::Elsewhere(_) | Identity::Own => &Scope::All,
+            Identity::Relayed(_, registrant, _) if matches!(**registrant, Identity::Elsewhere(_)) => {
+                &Scope::All
+            }
             // Its subscribers are there by its registration.
             Identity::Relayed(..) => self.rights_of(identity).registrable(),
             Identity::Anonymous(_) | Identity::Shown(..) | Identity::User(..) | Identity::Admitted(..) => {
@@ -187,7 +191,7 @@ impl Permissions {
         match identity {
             Identity::User(login, _) => users.user_of(Some(login)),
             Identity::Anonymous(_) | Identity::Shown(..) => users.user_of(None),
-            Identity::Relayed(..) | Identity::Admitted(..) | Identity::Own => None,
+            Identity::Relayed(..) | Identity::Admitted(..) | Identity::Elsewhere(_) | Identity::Own => None,
         }
     }
 

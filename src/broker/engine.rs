@@ -220,6 +220,7 @@ impl EngineTask {
             silent: Duration::from_millis(peer.silent_ms),
             filters: peer.filters,
             topics: peer.topics,
+            publishers: peer.publishers,
         });
         EngineView {
             cluster: self.cluster.to_string(),
@@ -245,7 +246,6 @@ impl EngineTask {
         figures.overrun = counts.overrun;
         figures.given_up = counts.given_up;
         figures.too_large = counts.too_large + self.too_long;
-        figures.unroutable = counts.unroutable;
         figures.junk = counts.junk;
         figures.words_dropped = counts.words_dropped;
     }

@@ -11,7 +11,7 @@ use super::nats::NatsLogin;
 use crate::carrier::EngineConfig;
 use crate::control::{ControlThread, EngineQuestions};
 use crate::error::{Error, Result};
-use crate::limits::{ENGINE_GOODBYE_MAX, HTTP_CONNECTIONS_MAX};
+use crate::limits::{ENGINE_GOODBYE_MAX, ENGINE_OWN_FILTERS_MAX, HTTP_CONNECTIONS_MAX};
 use crate::transport::{TlsClient, TlsClientFiles};
 
 /// The engine of a broker that is about to start: its shards are given the link.
@@ -53,6 +53,7 @@ impl ComingEngine {
                 cluster: config.engine_cluster.as_str().into(),
                 topics: config.engine_topics.clone(),
                 buffer_bytes_max: config.engine_buffer,
+                filters_max: ENGINE_OWN_FILTERS_MAX,
                 frame_bytes_max: config.frame_bytes_max,
             },
             frame_bytes_max: config.frame_bytes_max,

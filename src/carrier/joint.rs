@@ -136,7 +136,16 @@ impl Joint {
                     self.near.hold((from, publisher), true);
                 }
             }
-            Some(Word::Interest { .. }) | None => {}
+            // A joint has no words for counts, nor for direct publishers.
+            Some(Word::Watch { watch, .. }) => self.near.say(from, LinkItem::Count { watch, count: 0 }),
+            Some(
+                Word::Doubted
+                | Word::Interest { .. }
+                | Word::Unwatch { .. }
+                | Word::Count { .. }
+                | Word::Registry { .. },
+            )
+            | None => {}
         }
         if is_away {
             self.near.far_saw(self.near.changes());

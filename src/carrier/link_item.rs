@@ -1,11 +1,15 @@
 //! Messages between neighbours: between shards, and between shards and carriers.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::move_item::Cut;
 use super::shard_item::ShardItem;
 use crate::fanout::Batch;
 use crate::ids::SessionId;
+use crate::registry::RegistryChange;
 use crate::topic::Filter;
 
 /// A message from one neighbour to another. Order on a link is part of the meaning: a count or an acknowledgement covers
@@ -51,6 +55,36 @@ pub enum LinkItem {
         /// to is later.
         kept_at: u64,
     },
+    /// A request for the number of subscribers to this topic, now and whenever it changes: of those on the receiving shard, or
+    /// behind the receiving carrier.
+    Watch {
+        /// The asking neighbour's number for it.
+        watch: u64,
+        /// The topic.
+        topic: Bytes,
+    },
+    /// The end of a `Watch`.
+    Unwatch {
+        /// As in `Watch`.
+        watch: u64,
+    },
+    /// The answer to `Watch`. The interest of those that it counts has come before it.
+    Count {
+        /// As in `Watch`.
+        watch: u64,
+        /// Subscribers on the sending shard, or behind the sending carrier.
+        count: u32,
+    },
+    /// A direct publisher was registered at the sending broker, or is no longer: said by its first shard to carriers, and by these
+    /// to the first shards of the other brokers.
+    Registry {
+        /// The change.
+        change: RegistryChange,
+        /// The length of its lease.
+        lease: Duration,
+    },
+    /// Batches for a carrier were given up, and it is not known of which topics all of them were: any may miss some.
+    Doubted,
     /// Sessions move: what the sender says behind this is not for the shard that they leave, but for the one they come to.
     Cut(Arc<Cut>),
     /// The sender takes no more frames from publishers: no batch follows.
@@ -60,6 +94,16 @@ pub enum LinkItem {
     Owed(Owed),
     /// A message that only shards have for one another. Boxed: they are rare, and batches are not to be moved in their size.
     ToShard(Box<ShardItem>),
+}
+
+impl LinkItem {
+    /// Bytes of messages that it holds.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        match self {
+            LinkItem::Batch { batch, .. } => batch.bytes.len(),
+            _ => 0,
+        }
+    }
 }
 
 const _: () = assert!(size_of::<LinkItem>() <= 64, "it is moved for each batch");

@@ -10,7 +10,7 @@
 //! | `counted` | interest that is passed on first on, last off |
 //! | `late` | changes of interest that wait until the next hop reads again |
 //! | `acks` | numbered changes, and what waits until every neighbour has seen one |
-//! | `outgoing` | items that wait for one neighbour, and the publishers that are held while too many do |
+//! | `outgoing`, `given_up` | items that wait for one neighbour, and the publishers that are held while too many do; those that a carrier takes for too long |
 //! | `back_off` | the time of the next attempt to connect |
 //! | `audience` | the sessions that messages are for, by the way on which they came |
 //! | `near` | a carrier, as the shards of its broker see it |
@@ -33,6 +33,7 @@ mod audience;
 mod back_off;
 mod counted;
 mod engine;
+mod given_up;
 mod history_item;
 mod inbound;
 mod joint;
@@ -53,6 +54,7 @@ pub(crate) use counted::Counted;
 pub use engine::{
     Engine, EngineConfig, EngineCounts, EngineOrder, EngineState, PeerView, read_engine_payload,
 };
+pub(crate) use given_up::give_up;
 pub use history_item::{
     GivenUp, GivenUpOf, HistoryAsk, HistoryItem, HistoryPage, KeptPart, KeptPlace, Mark, Stretch,
 };

@@ -3,6 +3,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::acks::{Acks, Unconfirmed};
 use super::counted::Counted;
@@ -11,12 +14,13 @@ use super::move_item::Cut;
 use super::outgoing::Outgoing;
 use crate::fanout::{Batch, Fanout, Target, Turn};
 use crate::ids::{SessionId, ShardId};
+use crate::registry::RegistryChange;
 use crate::topic::Filter;
 
 /// The publisher of all that a carrier brings, as shards know it. They hold it as one.
 const PUBLISHER: SessionId = SessionId { slot: 0, generation: 0 };
 
-/// The shard that waits, as its broker ends, for what the far end has not confirmed.
+/// The shard that keeps the registry, and waits, as its broker ends, for what the far end has not confirmed.
 const FIRST_SHARD: ShardId = ShardId(0);
 
 /// News of a shard for the far end.
@@ -25,6 +29,16 @@ pub(super) enum Word {
     Interest { filter: Filter, wanted: bool },
     /// Messages of a publisher of that shard.
     Batch { batch: Arc<Batch>, publisher: SessionId },
+    /// It asks for the number of subscribers at the far end, and for each change of it.
+    Watch { watch: u64, topic: Bytes },
+    /// It does so no longer.
+    Unwatch { watch: u64 },
+    /// Messages were given up whose topics are not known.
+    Doubted,
+    /// A direct publisher was registered at this broker, or is no longer.
+    Registry { change: RegistryChange, lease: Duration },
+    /// It has so many subscribers of a topic that [`Near::say_to_all`] asked for.
+    Count { watch: u64, count: u32 },
 }
 
 /// One shard.
@@ -120,6 +134,11 @@ impl Near {
             // All that came before it stands in the way out before all that comes behind it.
             LinkItem::Fence { seq, .. } => self.unanswered.push_back((self.changes, from, seq)),
             LinkItem::InterestSeen { seq } => self.acks.seen_by(from, seq),
+            LinkItem::Watch { watch, topic } => return Some(Word::Watch { watch, topic }),
+            LinkItem::Unwatch { watch } => return Some(Word::Unwatch { watch }),
+            LinkItem::Count { watch, count } => return Some(Word::Count { watch, count }),
+            LinkItem::Doubted => return Some(Word::Doubted),
+            LinkItem::Registry { change, lease } => return Some(Word::Registry { change, lease }),
             LinkItem::Cut(cut) => self.pass_on(&cut),
             LinkItem::Hold { .. } => self.held_by += 1,
             LinkItem::Release { .. } => self.held_by -= 1,
@@ -147,6 +166,11 @@ impl Near {
     /// The number of changes so far that the far end must know.
     pub(super) fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// The number of changes that were confirmed to shards.
+    pub(super) fn confirmed(&self) -> u64 {
+        self.known
     }
 
     /// Lists all filters for a new connection, and counts that as a change.
@@ -240,6 +264,23 @@ impl Near {
             Some(LinkItem::Owed(last)) => *last = owed,
             _ => self.send(FIRST_SHARD, LinkItem::Owed(owed)),
         }
+    }
+
+    /// Says something to a shard, behind all that was said before.
+    pub(super) fn say(&mut self, to: ShardId, item: LinkItem) {
+        self.send(to, item);
+    }
+
+    /// The same to all shards.
+    pub(super) fn say_to_all(&mut self, item: &LinkItem) {
+        for shard in self.all() {
+            self.send(shard, item.clone());
+        }
+    }
+
+    /// The same to the shard that keeps the registry.
+    pub(super) fn say_to_registry(&mut self, item: LinkItem) {
+        self.send(FIRST_SHARD, item);
     }
 
     /// Holds a publisher of a shard, or lets it go on.

@@ -8,13 +8,15 @@ use crate::limits::LINK_ITEMS_PER_TURN;
 #[derive(Debug)]
 pub(crate) struct Outgoing<T, O> {
     items: VecDeque<T>,
+    /// Items that hold nobody, however many wait.
+    excused: usize,
     /// Held until half of the bound is free.
     held: Vec<O>,
 }
 
 impl<T, O> Default for Outgoing<T, O> {
     fn default() -> Self {
-        Outgoing { items: VecDeque::new(), held: Vec::new() }
+        Outgoing { items: VecDeque::new(), excused: 0, held: Vec::new() }
     }
 }
 
@@ -45,6 +47,20 @@ impl<T, O: PartialEq> Outgoing<T, O> {
         self.items.iter()
     }
 
+    /// Takes all items that wait, to be replaced by others.
+    pub(crate) fn items_mut(&mut self) -> &mut VecDeque<T> {
+        &mut self.items
+    }
+
+    /// Sets how many of the items hold nobody.
+    pub(crate) fn excuse(&mut self, items: usize) {
+        self.excused = items;
+    }
+
+    fn counted(&self) -> usize {
+        self.items.len() - self.excused
+    }
+
     /// True if nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -52,7 +68,7 @@ impl<T, O: PartialEq> Outgoing<T, O> {
 
     /// True if too much waits: nothing more should be made that can be made later.
     pub(crate) fn is_backed_up(&self) -> bool {
-        self.items.len() > LINK_ITEMS_PER_TURN
+        self.counted() > LINK_ITEMS_PER_TURN
     }
 
     /// Holds an origin if too much waits. `true`: it was not held by this queue before.
@@ -66,7 +82,7 @@ impl<T, O: PartialEq> Outgoing<T, O> {
 
     /// Takes the origins that may go on, if there is room again.
     pub(crate) fn take_released(&mut self) -> Vec<O> {
-        if self.items.len() > LINK_ITEMS_PER_TURN / 2 {
+        if self.counted() > LINK_ITEMS_PER_TURN / 2 {
             return Vec::new();
         }
         std::mem::take(&mut self.held)
@@ -81,6 +97,18 @@ impl<T, O: PartialEq> Outgoing<T, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn items_that_are_excused_hold_nobody() {
+        let mut outgoing: Outgoing<usize, char> = Outgoing::default();
+        (0..=LINK_ITEMS_PER_TURN).for_each(|n| _ = outgoing.push(n));
+        outgoing.excuse(1);
+        assert!(!outgoing.is_backed_up() && !outgoing.hold_if_backed_up('a'));
+        outgoing.excuse(0);
+        assert!(outgoing.hold_if_backed_up('a'));
+        outgoing.excuse(LINK_ITEMS_PER_TURN);
+        assert_eq!(outgoing.take_released(), ['a']);
+    }
 
     #[test]
     fn an_origin_is_held_once_and_until_half_is_free() {

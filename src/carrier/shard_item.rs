@@ -17,25 +17,6 @@ pub enum ShardItem {
         /// The filter.
         filter: Filter,
     },
-    /// A request for the number of subscribers to this topic, now and whenever it changes.
-    Watch {
-        /// The asking shard's number for it.
-        watch: u64,
-        /// The topic.
-        topic: Bytes,
-    },
-    /// The end of a `Watch`.
-    Unwatch {
-        /// As in `Watch`.
-        watch: u64,
-    },
-    /// The answer to `Watch`.
-    Count {
-        /// As in `Watch`.
-        watch: u64,
-        /// Subscribers of the sending shard.
-        count: u32,
-    },
     /// A request of a session of the sending shard to the registry.
     Registry {
         /// The session.

@@ -46,6 +46,8 @@ pub(crate) struct EnginePeer {
     /// Filters that it wants, and topics of it that were heard.
     pub(crate) filters: usize,
     pub(crate) topics: usize,
+    /// Direct publishers that are registered there.
+    pub(crate) publishers: usize,
 }
 
 /// A question for the engine's state.
@@ -108,6 +110,7 @@ impl EnginePeer {
             "silent_seconds": self.silent.as_secs_f64(),
             "filters": self.filters,
             "topics": self.topics,
+            "publishers": self.publishers,
         })
     }
 }
@@ -130,6 +133,7 @@ mod tests {
             silent: Duration::from_millis(1500),
             filters: 1,
             topics: 2,
+            publishers: 0,
         };
         let view = EngineView {
             cluster: "c".to_owned(),

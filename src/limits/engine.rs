@@ -44,11 +44,29 @@ pub const ENGINE_TOPICS_MAX: usize = 64 << 10;
 /// can take four of these shares.
 pub const ENGINE_HEARD_MAX: usize = 4 * ENGINE_TOPICS_MAX;
 
+/// Batches of one shard that wait for a carrier, in bytes: a thread that is held up for 2 s misses nothing at 8 MB/s. The oldest are
+/// given up, down to half of it. No publisher waits for a carrier.
+pub const CARRIER_WAITING_BYTES_MAX: usize = 16 << 20;
+
+/// Topics of batches that were given up whose messages are counted each: others are told to miss some. With as many as the engine
+/// knows positions of, these would be forgotten soon anyway.
+pub const CARRIER_GIVEN_UP_TOPICS_MAX: usize = ENGINE_TOPICS_MAX;
+
 /// Other brokers that are known. A foreign client that makes up more pushes out those that have left.
 pub const ENGINE_PEERS_MAX: usize = 1 << 10;
 
 /// Filters of one other broker.
 pub const ENGINE_FILTERS_MAX: usize = 64 << 10;
+
+/// Filters of which a broker tells the others. With more of them it wants everything, and drops what nobody here asks for.
+pub const ENGINE_OWN_FILTERS_MAX: usize = ENGINE_FILTERS_MAX / 2;
+
+/// Those among them that are no topics: each change of one is compared with all others, which takes 1 ms with so many.
+pub const ENGINE_OWN_PATTERNS_MAX: usize = 4 << 10;
+const _: () = assert!(ENGINE_OWN_PATTERNS_MAX < ENGINE_OWN_FILTERS_MAX);
+
+/// Topics of which a broker wants the subscribers of the others counted; those beyond count for nothing.
+pub const ENGINE_WATCHES_MAX: usize = 64 << 10;
 
 /// Starts of brokers that were known and are forgotten, which are known again if they come back.
 pub const ENGINE_FORGOTTEN_MAX: usize = 4 * ENGINE_PEERS_MAX;

@@ -148,6 +148,11 @@ impl Registry {
         self.leases.len()
     }
 
+    /// True if that publisher is registered.
+    pub fn has(&self, publisher: PublisherId) -> bool {
+        self.leases.contains_key(&publisher)
+    }
+
     /// True if no publisher is registered.
     pub fn is_empty(&self) -> bool {
         self.leases.is_empty()

@@ -344,7 +344,7 @@ impl Base {
     pub(super) fn send_link(&mut self, to: impl Into<Neighbour>, item: LinkItem) {
         let to = to.into();
         assert_ne!(to, self.id.into(), "a shard is no neighbour of its own");
-        if self.links.outgoing(to).push(item) {
+        if self.links.push(to, item) {
             self.outbox.links.push(to);
         }
     }

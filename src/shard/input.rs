@@ -384,6 +384,20 @@ impl Shard {
                 }
                 base.tell_seen(from, seq);
             }
+            LinkItem::Watch { watch, topic } => {
+                self.watches.add_asked(from, watch, topic);
+                self.watches.count(base, &mut self.membership);
+            }
+            LinkItem::Unwatch { watch } => self.watches.remove_asked(from, watch),
+            LinkItem::Count { watch, count } => {
+                self.watches.counted(from, watch, count);
+                self.watches.tell(base);
+            }
+            LinkItem::Registry { change, lease } => {
+                if let Some(change) = self.publishers.on_far(base, change, lease) {
+                    demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                }
+            }
             LinkItem::Cut(cut) => {
                 self.moves.on_cut(base, (&mut self.membership, demand), (from, &cut));
                 note_arrivals(self);
@@ -392,20 +406,12 @@ impl Shard {
                 base.links.end(from);
                 base.farewell_when_drained();
             }
+            LinkItem::Doubted => unreachable!("shards say this to carriers"),
             LinkItem::Owed(owed) => base.links.owes(from, owed),
             LinkItem::ToShard(item) => {
                 let from = base.links.shard(from);
                 match *item {
                     ShardItem::Repeated { filter } => demand.upstream.on_repeated(base, &filter),
-                    ShardItem::Watch { watch, topic } => {
-                        self.watches.add_asked(from, watch, topic);
-                        self.watches.count(base, &mut self.membership);
-                    }
-                    ShardItem::Unwatch { watch } => self.watches.remove_asked(from, watch),
-                    ShardItem::Count { watch, count } => {
-                        self.watches.counted(from, watch, count);
-                        self.watches.tell(base);
-                    }
                     ShardItem::Registry { session, ask } => {
                         if let Some(change) = self.publishers.on_ask(base, (from, session), ask) {
                             demand.relays.on_change(base, self.membership.fanout().groups(), &change);

@@ -4,13 +4,16 @@
 use std::collections::VecDeque;
 
 use super::origin::Origin;
-use crate::carrier::{LinkItem, Outgoing, Owed};
+use crate::carrier::{LinkItem, Outgoing, Owed, give_up};
 use crate::ids::{Neighbour, ShardId};
+use crate::limits::CARRIER_WAITING_BYTES_MAX;
 
 /// The link to one neighbour.
 #[derive(Default)]
 struct Link {
     outgoing: Outgoing<LinkItem, Origin>,
+    /// Batches that wait to go to a carrier, and their bytes.
+    batches: (usize, usize),
     /// Items from there that wait for the next turn.
     arrived: VecDeque<LinkItem>,
     /// The last batch has come from there.
@@ -44,6 +47,11 @@ impl Links {
         (0..neighbours).map(Neighbour).filter(move |neighbour| *neighbour != me)
     }
 
+    /// The number of neighbours, this shard counted among them.
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
+    }
+
     /// This value for each neighbour, by neighbour, and for this shard among them.
     pub(super) fn of_each(&self, value: bool) -> Box<[bool]> {
         vec![value; self.links.len()].into()
@@ -65,7 +73,7 @@ impl Links {
         usize::from(self.shards)
     }
 
-    /// The other shards: those that share the registry, and count subscribers.
+    /// The other shards: those that share the registry.
     pub(super) fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
         let me = self.me;
         (0..self.shards).map(ShardId).filter(move |shard| *shard != me)
@@ -77,14 +85,64 @@ impl Links {
         &mut self.to(to).outgoing
     }
 
+    /// Adds an item for a neighbour. `true`: it is the only one, so the link is to be looked after.
+    #[inline]
+    pub(super) fn push(&mut self, to: Neighbour, item: LinkItem) -> bool {
+        if self.is_carrier(to) {
+            self.count(to, &item, 1);
+        }
+        self.to(to).outgoing.push(item)
+    }
+
     /// Takes the next item for a neighbour's link.
     pub fn next(&mut self, to: impl Into<Neighbour>) -> Option<LinkItem> {
-        self.to(to.into()).outgoing.next()
+        let to = to.into();
+        let item = self.to(to).outgoing.next()?;
+        if self.is_carrier(to) {
+            self.count(to, &item, -1);
+        }
+        Some(item)
     }
 
     /// The link had no room for the item that [`Links::next`] gave: it stays first.
     pub fn put_back(&mut self, to: impl Into<Neighbour>, item: LinkItem) {
-        self.outgoing(to.into()).put_back(item);
+        let to = to.into();
+        if self.is_carrier(to) {
+            self.count(to, &item, 1);
+        }
+        self.outgoing(to).put_back(item);
+    }
+
+    /// True if that neighbour is a carrier. No publisher waits for one: batches that it does not take are given up.
+    #[inline]
+    pub(super) fn is_carrier(&self, neighbour: Neighbour) -> bool {
+        neighbour.0 >= self.shards
+    }
+
+    /// Counts a batch that waits for a carrier, or does so no longer.
+    fn count(&mut self, carrier: Neighbour, item: &LinkItem, by: isize) {
+        if let LinkItem::Batch { batch, .. } = item {
+            let link = self.to(carrier);
+            let (batches, bytes) = &mut link.batches;
+            *batches = batches.checked_add_signed(by).expect("it was counted");
+            let size = batch.bytes.len().cast_signed();
+            *bytes = bytes.checked_add_signed(by * size).expect("it was counted");
+            link.outgoing.excuse(link.batches.0);
+        }
+    }
+
+    /// Gives up the oldest batches for a carrier if too much waits for it. Returns the number of messages.
+    pub(super) fn bound(&mut self, carrier: Neighbour) -> u64 {
+        let link = self.to(carrier);
+        if link.batches.1 <= CARRIER_WAITING_BYTES_MAX {
+            return 0;
+        }
+        let items = link.outgoing.items_mut();
+        let messages = give_up(items);
+        let batches = items.iter().filter(|item| matches!(item, LinkItem::Batch { .. })).count();
+        link.batches = (batches, items.iter().map(LinkItem::batch_bytes).sum());
+        link.outgoing.excuse(batches);
+        messages
     }
 
     /// True if nothing waits to go to any neighbour.
@@ -137,6 +195,12 @@ impl Links {
     /// Notes what the far end of a carrier has not confirmed.
     pub(super) fn owes(&mut self, carrier: Neighbour, owed: Owed) {
         self.to(carrier).owed = Some(owed);
+    }
+
+    /// The carriers of this broker.
+    pub(super) fn far_sides(&self) -> impl Iterator<Item = Neighbour> + use<> {
+        let shards = self.shards;
+        self.neighbours().filter(move |neighbour| neighbour.0 >= shards)
     }
 
     fn carriers(&self) -> &[Link] {

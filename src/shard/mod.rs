@@ -34,7 +34,7 @@
 //! | `joins` | subscriptions on their way into force: asked, confirmed, joined |
 //! | `history` | the messages that this shard keeps, which the base has, and sessions that start with history |
 //! | `watches` | publishers that wait for subscribers |
-//! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
+//! | `publishers`, `far_publishers`, `registering` | direct publishers: the registry on the first shard, with those of other brokers, and a directory on each; their requests, as they are read |
 //! | `succession`, `successors` | the opening of sessions, each behind its client's old one |
 //! | `deadlines` | the sweep over sessions |
 //! | `tickets` | tickets to direct publishers, which a broker with users gives |
@@ -73,6 +73,7 @@ mod deadlines;
 mod demand;
 mod door;
 mod failed_logins;
+mod far_publishers;
 mod filters;
 mod flush;
 mod history;
@@ -99,6 +100,7 @@ mod postponed;
 mod publish;
 mod publishers;
 mod quotas;
+mod registering;
 mod relay_peer;
 mod relays;
 mod renewals;

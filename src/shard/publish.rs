@@ -119,7 +119,11 @@ fn publish_to_neighbours(
     let origin = Origin::Here(publisher);
     for (neighbour, batch) in deliveries.to_neighbours(bytes, messages) {
         base.send_link(neighbour, LinkItem::Batch { batch, publisher });
-        base.hold_if_backed_up(neighbour, origin);
+        if base.links.is_carrier(neighbour) {
+            base.counters.carrier_given_up += base.links.bound(neighbour);
+        } else {
+            base.hold_if_backed_up(neighbour, origin);
+        }
     }
 }
 

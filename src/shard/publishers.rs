@@ -4,28 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::base::Base;
+use super::far_publishers::FarPublishers;
 use super::news::{News, up_frame};
+use super::registering::{identity_of, read_registration};
 use crate::auth::{Action, Identity, VERDICT_STEPS, Verdict};
-use crate::carrier::{Acks, ShardItem, Unconfirmed};
+use crate::carrier::{Acks, LinkItem, ShardItem, Unconfirmed};
 #[cfg(feature = "broker")]
 use crate::control::{PublisherFigures, RegistryPage};
 use crate::error::ErrorCode;
 use crate::fanout::{FILING_STEPS, Turn};
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
-use crate::limits::{
-    LISTS_WAITING_MAX, NEWS_BYTES_AHEAD, REGISTRATION_BYTES_MAX, SUBSCRIPTIONS_PER_SESSION_MAX,
-};
+use crate::limits::{LISTS_WAITING_MAX, NEWS_BYTES_AHEAD, SUBSCRIPTIONS_PER_SESSION_MAX};
 use crate::registry::{
-    DOWN_EXPIRED, DOWN_LEFT, Directory, Gone, LeaseError, Leavers, Mode, Registration, Registry,
-    lines_to_endpoints, lines_to_filters,
+    DOWN_EXPIRED, DOWN_LEFT, Directory, Gone, LeaseError, Leavers, Registration, Registry,
 };
 use crate::registry::{RegistryAsk, RegistryChange};
 use crate::topic::{Filter, OverlapIndex};
-use crate::transport::Endpoint;
 use crate::wire::{Frame, encode, encode_to_vec};
 
 /// The shard that keeps the registry.
@@ -45,6 +44,8 @@ struct Asker {
 pub(super) struct Publishers {
     /// On the first shard of a broker.
     registry: Option<Registry>,
+    /// There as well: those that other brokers have registered.
+    far: FarPublishers,
     directory: Directory,
     /// The last of the publishers that have left it.
     leavers: Leavers,
@@ -62,10 +63,11 @@ pub(super) struct Publishers {
 }
 
 impl Publishers {
-    pub(super) fn new(me: ShardId, shards: usize, lease: Option<std::time::Duration>) -> Self {
+    pub(super) fn new(me: ShardId, shards: usize, lease: Option<Duration>) -> Self {
         let registry = lease.filter(|_| me == REGISTRY_SHARD).map(Registry::new);
         Publishers {
             registry,
+            far: FarPublishers::default(),
             directory: Directory::default(),
             leavers: Leavers::default(),
             acks: Acks::among(shards, me),
@@ -280,7 +282,8 @@ impl Publishers {
             }
             RegistryAsk::List { request, behind } => {
                 let (mut bytes, mut last) = (Vec::new(), None);
-                for (registration, left) in self.registry().list(now, behind) {
+                let registry = self.registry.as_ref()?;
+                for (registration, left) in self.far.list_with(registry, now, behind) {
                     let left_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
                     bytes.extend_from_slice(&up_frame(registration, left_ms));
                     if bytes.len() >= NEWS_BYTES_AHEAD {
@@ -331,6 +334,7 @@ impl Publishers {
                 let known = || self.directory.get(publisher).filter(|_| is_other).cloned();
                 let change = changed.or_else(known).map(|new| RegistryChange::Up(new, identity));
                 if let Some(change) = &change {
+                    self.announce(base, change);
                     self.tell_change(base, change);
                 }
                 self.unanswered.add(&self.acks, asker);
@@ -351,7 +355,33 @@ impl Publishers {
     }
 
     fn unregister(&mut self, base: &mut Base, publisher: PublisherId, epoch: u64) -> Served {
-        let change = RegistryChange::Down(self.registry.as_mut()?.unregister(publisher, epoch)?);
+        let gone = self.registry.as_mut()?.unregister(publisher, epoch)?;
+        Some(self.withdraw(base, gone))
+    }
+
+    /// A registration here has ended.
+    fn withdraw(&mut self, base: &mut Base, gone: Gone) -> RegistryChange {
+        self.announce(base, &RegistryChange::Down(gone));
+        let change = self.far.in_place_of(gone);
+        self.tell_change(base, &change);
+        change
+    }
+
+    /// Tells other brokers a change of the registry here, by way of the carriers. Their subscribers have no tickets of this
+    /// broker, so that they hear of no publisher that asks for them.
+    fn announce(&mut self, base: &mut Base, change: &RegistryChange) {
+        if base.tickets.are_in_force() && matches!(change, RegistryChange::Up(..)) {
+            return;
+        }
+        let lease = self.registry().lease();
+        for carrier in base.links.far_sides() {
+            base.send_link(carrier, LinkItem::Registry { change: change.clone(), lease });
+        }
+    }
+
+    /// The registry of another broker has changed, which gives leases of this length.
+    pub(super) fn on_far(&mut self, base: &mut Base, change: RegistryChange, lease: Duration) -> Served {
+        let change = self.far.on_change((change, lease), self.registry.as_ref()?)?;
         self.tell_change(base, &change);
         Some(change)
     }
@@ -371,6 +401,10 @@ impl Publishers {
         base.turn.spend(registration.topics.len() * VERDICT_STEPS);
         let is_refused = first_refused(base, identity, &registration.topics).is_some();
         let (publisher, epoch) = (*publisher, registration.epoch);
+        if base.tickets.are_in_force() {
+            // From now on, perhaps: see `announce`.
+            self.announce(base, &RegistryChange::Down(Gone { publisher, epoch, expired: false }));
+        }
         Some((publisher, is_refused.then(|| self.unregister(base, publisher, epoch)).flatten()))
     }
 
@@ -472,10 +506,9 @@ impl Publishers {
         if base.turn.is_over() {
             return None;
         }
-        let change = RegistryChange::Down(self.registry.as_mut()?.expire(base.clock.now())?);
+        let gone = self.registry.as_mut()?.expire(base.clock.now())?;
         base.turn.spend(FILING_STEPS);
-        self.tell_change(base, &change);
-        Some(change)
+        Some(self.withdraw(base, gone))
     }
 
     /// The peer that has registered a publisher.
@@ -503,35 +536,6 @@ impl Publishers {
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
     }
-}
-
-/// Reads a registration; an error says why it cannot be one here.
-fn read_registration(
-    (base, id): (&Base, SessionId),
-    endpoints: &str,
-    topics: &str,
-) -> Result<(Vec<Endpoint>, Vec<Filter>), String> {
-    let takes_tickets = base.sessions.get(id).is_some_and(|session| session.kind.takes_tickets());
-    if let Some(why) = base.tickets.why_no_registration(takes_tickets) {
-        return Err(why.to_owned());
-    }
-    let bytes = endpoints.len() + topics.len();
-    if bytes > REGISTRATION_BYTES_MAX {
-        return Err(format!("a registration of {bytes} bytes; at most {REGISTRATION_BYTES_MAX} are allowed"));
-    }
-    let read = (lines_to_endpoints(endpoints), lines_to_filters(topics));
-    let (Some(endpoints), Some(topics)) = read else {
-        return Err("a line of the registration is no endpoint, or no filter".into());
-    };
-    match topics.iter().find(|topic| !base.config.modes.may_have(Mode::Direct, topic)) {
-        Some(topic) => Err(format!("the messages of {topic} go through this broker, none of them direct")),
-        None => Ok((endpoints, topics)),
-    }
-}
-
-/// The peer of a session, as registrations have it.
-fn identity_of(base: &Base, id: SessionId) -> Option<Arc<Identity>> {
-    base.sessions.identity_of(id).cloned().map(Arc::new)
 }
 
 /// The first of these topics of which `identity` may not be a direct publisher.

@@ -127,6 +127,11 @@ impl Tickets {
         self.told != told
     }
 
+    /// True if nobody is let in at a direct publisher without a ticket of this broker.
+    pub(super) fn are_in_force(&self) -> bool {
+        self.in_force
+    }
+
     /// The word to publishers on the tickets that they are to ask for. `None`: on none.
     pub(super) fn rules(&self, now: MonotonicNs) -> Option<Vec<u8>> {
         let signer = self.signer.as_ref().filter(|_| self.in_force)?;

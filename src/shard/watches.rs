@@ -1,4 +1,4 @@
-//! Publishers that wait for subscribers: who asked for the count of which topic, and what each shard last said. A
+//! Publishers that wait for subscribers: who asked for the count of which topic, and what each neighbour last said. A
 //! change of subscriptions costs the topics that it is about, and what is to be counted or told is done in turns.
 //! Owned by a shard.
 
@@ -11,9 +11,9 @@ use bytes::Bytes;
 use super::base::Base;
 use super::membership::Membership;
 use crate::auth::Action;
-use crate::carrier::ShardItem;
+use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
-use crate::ids::{RequestId, SessionId, ShardId};
+use crate::ids::{Neighbour, RequestId, SessionId};
 use crate::limits::{TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
 use crate::topic::Filter;
 use crate::wire::Frame;
@@ -23,14 +23,14 @@ type Watcher = (SessionId, RequestId);
 
 /// A topic that somebody wants the count of, here or on another shard.
 struct Watched {
-    /// The number by which other shards know that sessions here watch it; 0: none does.
+    /// The number by which neighbours know that sessions here watch it; 0: none does.
     number: u64,
-    /// By shard, for the watchers here; `None` until it has answered.
+    /// By neighbour, for the watchers here; `None` until it has answered.
     counts: Vec<Option<u32>>,
     /// Those of this shard, and what each was told.
     watchers: BTreeMap<Watcher, Option<u32>>,
-    /// Other shards, with their numbers for it and what each was told.
-    asked: BTreeMap<(ShardId, u64), Option<u32>>,
+    /// Neighbours, with their numbers for it and what each was told.
+    asked: BTreeMap<(Neighbour, u64), Option<u32>>,
     /// It stands among those that are to be counted.
     is_stale: bool,
     /// It stands among those whose watchers are to be told; with something new since the first of them was.
@@ -60,9 +60,9 @@ impl Watched {
 pub(super) struct Watches {
     topics: BTreeMap<Bytes, Watched>,
     own: BTreeMap<Watcher, Bytes>,
-    /// By the numbers that other shards answer to, and by those that they asked with.
+    /// By the numbers that neighbours answer to, and by those that they asked with.
     numbers: AHashMap<u64, Bytes>,
-    asked: AHashMap<(ShardId, u64), Bytes>,
+    asked: AHashMap<(Neighbour, u64), Bytes>,
     next_number: u64,
     /// Topics to count again.
     stale: VecDeque<Bytes>,
@@ -73,15 +73,15 @@ pub(super) struct Watches {
 }
 
 impl Watches {
-    /// A session watches a topic. Gives the number to ask the other shards with, if they do not know of the topic.
-    fn add(&mut self, watcher: Watcher, topic: Bytes, shards: usize) -> Option<u64> {
+    /// A session watches a topic. Gives the number to ask the neighbours with, if they do not know of the topic.
+    fn add(&mut self, watcher: Watcher, topic: Bytes, neighbours: usize) -> Option<u64> {
         let watched = watched(&mut self.topics, &mut self.swept.0, &topic);
         watched.watchers.insert(watcher, None);
         let is_first = watched.number == 0;
         if is_first {
             self.next_number += 1;
             watched.number = self.next_number;
-            watched.counts = vec![None; shards];
+            watched.counts = vec![None; neighbours];
             self.numbers.insert(self.next_number, topic.clone());
         }
         mark(watched, &mut self.stale, &topic);
@@ -94,7 +94,7 @@ impl Watches {
         self.own.contains_key(&watcher)
     }
 
-    /// A watcher leaves. Gives the number to take back from the other shards, if it was the topic's last.
+    /// A watcher leaves. Gives the number to take back from the neighbours, if it was the topic's last.
     fn remove(&mut self, watcher: Watcher) -> Option<u64> {
         let topic = self.own.remove(&watcher)?;
         let watched = self.topics.get_mut(&topic)?;
@@ -122,14 +122,14 @@ impl Watches {
         self.own.range(all).map(|(_, topic)| topic)
     }
 
-    pub(super) fn add_asked(&mut self, from: ShardId, number: u64, topic: Bytes) {
+    pub(super) fn add_asked(&mut self, from: Neighbour, number: u64, topic: Bytes) {
         let watched = watched(&mut self.topics, &mut self.swept.0, &topic);
         watched.asked.insert((from, number), None);
         mark(watched, &mut self.stale, &topic);
         self.asked.insert((from, number), topic);
     }
 
-    pub(super) fn remove_asked(&mut self, from: ShardId, number: u64) {
+    pub(super) fn remove_asked(&mut self, from: Neighbour, number: u64) {
         let Some(topic) = self.asked.remove(&(from, number)) else { return };
         let Some(watched) = self.topics.get_mut(&topic) else { return };
         watched.asked.remove(&(from, number));
@@ -186,8 +186,8 @@ impl Watches {
         Some(last.clone())
     }
 
-    /// This shard has so many subscribers for the topic. Gives whom to tell: shards, with their numbers for it.
-    fn counted_here(&mut self, me: ShardId, topic: &Bytes, count: u32) -> Vec<(ShardId, u64)> {
+    /// This shard has so many subscribers for the topic. Gives whom to tell: neighbours, with their numbers for it.
+    fn counted_here(&mut self, me: Neighbour, topic: &Bytes, count: u32) -> Vec<(Neighbour, u64)> {
         let Some(watched) = self.topics.get_mut(topic) else { return Vec::new() };
         let mut concerned = Vec::new();
         for (asked, told) in &mut watched.asked {
@@ -202,11 +202,11 @@ impl Watches {
         concerned
     }
 
-    /// That shard has so many subscribers for the topic of this number.
-    pub(super) fn counted(&mut self, shard: ShardId, number: u64, count: u32) {
+    /// That neighbour has so many subscribers for the topic of this number.
+    pub(super) fn counted(&mut self, from: Neighbour, number: u64, count: u32) {
         let Some(topic) = self.numbers.get(&number) else { return };
         let Some(watched) = self.topics.get_mut(topic) else { return };
-        if let Some(there) = watched.counts.get_mut(usize::from(shard.0)) {
+        if let Some(there) = watched.counts.get_mut(usize::from(from.0)) {
             *there = Some(count);
             list(watched, &mut self.untold, topic);
         }
@@ -258,9 +258,9 @@ impl Watches {
         }
         session.watches += 1;
         let topic = Bytes::copy_from_slice(topic);
-        if let Some(watch) = self.add((id, request), topic.clone(), base.config.shards) {
-            for shard in base.links.others() {
-                base.send_shard(shard, ShardItem::Watch { watch, topic: topic.clone() });
+        if let Some(watch) = self.add((id, request), topic.clone(), base.links.len()) {
+            for neighbour in base.links.neighbours() {
+                base.send_link(neighbour, LinkItem::Watch { watch, topic: topic.clone() });
             }
         }
         self.count(base, membership);
@@ -289,8 +289,8 @@ impl Watches {
 
     fn forget(&mut self, base: &mut Base, watcher: Watcher) {
         let Some(watch) = self.remove(watcher) else { return };
-        for shard in base.links.others() {
-            base.send_shard(shard, ShardItem::Unwatch { watch });
+        for neighbour in base.links.neighbours() {
+            base.send_link(neighbour, LinkItem::Unwatch { watch });
         }
     }
 
@@ -302,8 +302,8 @@ impl Watches {
             && let Some(topic) = self.next_stale()
         {
             let count = membership.count_subscribers(base, &topic);
-            for (to, watch) in self.counted_here(base.id, &topic, count) {
-                base.send_shard(to, ShardItem::Count { watch, count });
+            for (to, watch) in self.counted_here(base.id.into(), &topic, count) {
+                base.send_link(to, LinkItem::Count { watch, count });
             }
         }
         self.tell(base);

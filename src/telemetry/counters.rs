@@ -163,6 +163,8 @@ list! {
     Gauge unfinished_bytes: u64, "corecast_unfinished_bytes", Bytes;
     /// Items waiting on this shard's links to others now.
     Gauge link_depth: u64, "corecast_link_depth", Count;
+    /// Messages for a carrier that were given up, since it took none for too long; its far end gets gap notices.
+    Counter carrier_given_up: u64, "corecast_carrier_given_up_total", Count;
     /// Times that a full link or a blocking egress queue held a publisher.
     Counter link_held: u64, "corecast_link_held_total", Count;
     /// Duration of a turn of reading and routing; shards count it in microseconds.
@@ -292,7 +294,7 @@ engine_metrics! {
     Counter ENGINE_MISSING: "corecast_engine_missing_total", Count;
     /// Gaps of unknown size, perhaps of none, that subscribers got.
     Counter ENGINE_UNKNOWN_GAPS: "corecast_engine_unknown_gaps_total", Count;
-    /// Messages that came twice, or after they were told as missing, and were dropped.
+    /// Messages that were dropped, since they came twice, after they were told as missing, or before their subscription was in force.
     Counter ENGINE_BEHIND: "corecast_engine_behind_total", Count;
     /// Messages dropped on their way in, since shards took nothing; they are among those missing.
     Counter ENGINE_OVERRUN: "corecast_engine_overrun_total", Count;
@@ -300,8 +302,6 @@ engine_metrics! {
     Counter ENGINE_GIVEN_UP: "corecast_engine_given_up_total", Count;
     /// Messages longer than the server of the engine takes; other hosts get gap notices.
     Counter ENGINE_TOO_LARGE: "corecast_engine_too_large_total", Count;
-    /// Messages of ZeroMQ publishers that stayed on this host, since their topic was empty or too long.
-    Counter ENGINE_UNROUTABLE: "corecast_engine_unroutable_total", Count;
     /// Payloads that no broker of this version has made, which were dropped.
     Counter ENGINE_JUNK: "corecast_engine_junk_total", Count;
     /// Words between brokers that found no room; they are repeated.
@@ -327,7 +327,6 @@ pub const PROCESS_METRICS: &[Metric] = &[
     ENGINE_OVERRUN,
     ENGINE_GIVEN_UP,
     ENGINE_TOO_LARGE,
-    ENGINE_UNROUTABLE,
     ENGINE_JUNK,
     ENGINE_WORDS_DROPPED,
     ENGINE_OVERFLOWS,

@@ -7,8 +7,7 @@ use metrics::{counter, gauge};
 use super::counters::{
     ENGINE_BEHIND, ENGINE_BUFFER_BYTES, ENGINE_CONNECTED, ENGINE_CONNECTS, ENGINE_GIVEN_UP, ENGINE_JUNK,
     ENGINE_LOSSES, ENGINE_MISSING, ENGINE_OVERFLOWS, ENGINE_OVERRUN, ENGINE_PEERS, ENGINE_RECEIVED,
-    ENGINE_ROUND_TRIP, ENGINE_SENT, ENGINE_TOO_LARGE, ENGINE_UNKNOWN_GAPS, ENGINE_UNROUTABLE,
-    ENGINE_WORDS_DROPPED,
+    ENGINE_ROUND_TRIP, ENGINE_SENT, ENGINE_TOO_LARGE, ENGINE_UNKNOWN_GAPS, ENGINE_WORDS_DROPPED,
 };
 
 /// The figures of an engine, which its task keeps and exports.
@@ -31,7 +30,6 @@ pub(crate) struct EngineFigures {
     pub(crate) overrun: u64,
     pub(crate) given_up: u64,
     pub(crate) too_large: u64,
-    pub(crate) unroutable: u64,
     pub(crate) junk: u64,
     pub(crate) words_dropped: u64,
     pub(crate) overflows: u64,
@@ -54,7 +52,6 @@ impl EngineFigures {
         counter!(ENGINE_OVERRUN.name).absolute(self.overrun);
         counter!(ENGINE_GIVEN_UP.name).absolute(self.given_up);
         counter!(ENGINE_TOO_LARGE.name).absolute(self.too_large);
-        counter!(ENGINE_UNROUTABLE.name).absolute(self.unroutable);
         counter!(ENGINE_JUNK.name).absolute(self.junk);
         counter!(ENGINE_WORDS_DROPPED.name).absolute(self.words_dropped);
         counter!(ENGINE_OVERFLOWS.name).absolute(self.overflows);

@@ -317,6 +317,14 @@ impl Endpoint {
         matches!(self, Endpoint::Tls { .. })
     }
 
+    /// True if only clients on the same host can connect there.
+    pub(crate) fn is_of_one_host(&self) -> bool {
+        match self {
+            Endpoint::Tcp { host, .. } | Endpoint::Tls { host, .. } => is_this_host(host),
+            Endpoint::Uds { .. } => true,
+        }
+    }
+
     /// True for what anybody on the way could read: TCP without encryption, and not within this host.
     pub(crate) fn is_open_to_readers(&self) -> bool {
         matches!(self, Endpoint::Tcp { host, .. } if !is_this_host(host))

@@ -1,6 +1,8 @@
 //! Messages from host to host while all is well.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use corecast::{Event, Subscriber};
 
@@ -69,6 +71,36 @@ fn a_subscription_that_is_confirmed_misses_nothing_of_another_host() {
         publisher.publish(topic(&name), &[round]).expect("room");
         assert_eq!(next(&mut subscriber), (name, vec![round]));
     }
+}
+
+#[test]
+fn no_message_after_a_wait_for_subscribers_of_another_host_is_missed() {
+    let _watchdog = watchdog::watch("no_message_after_a_wait_for_subscribers_of_another_host_is_missed");
+    let Some(server) = NatsServer::start() else { return };
+    let [a, b] = two_brokers(&server, &[]);
+    let mut publisher = publisher(a.client());
+    let near = subscriber(a.client(), &["round.*"]);
+    for round in 0..100_u8 {
+        let name = format!("round.{round}");
+        std::thread::scope(|threads| {
+            // It does not wait for the confirmation that the subscriber waits for.
+            let waiting = threads.spawn(|| {
+                let there = publisher.wait_for_subscribers(topic(&name), 2, PATIENCE);
+                publisher.publish(topic(&name), &[round]).expect("room");
+                there
+            });
+            let mut subscriber = subscriber(b.client(), &[&name]);
+            let there = waiting.join().expect("no panic").expect("they come");
+            assert_eq!(there, 2, "that of this host, and that of the other");
+            assert_eq!(next(&mut subscriber), (name.clone(), vec![round]));
+        });
+    }
+    drop(near);
+    for broker in [&a, &b] {
+        broker.until(|page| page.sum("corecast_subscriptions") == 0);
+    }
+    let left = publisher.wait_for_subscribers(topic("round.0"), 1, Duration::from_millis(200));
+    assert!(left.is_err(), "all have gone: {left:?}");
 }
 
 #[test]
@@ -156,6 +188,40 @@ fn zeromq_sockets_hear_one_another_across_hosts() {
     // And a native publisher.
     native_publisher.publish(topic("prices.eur"), b"1.09").expect("room");
     assert_eq!(sub.message(), [b"prices.eur".to_vec(), b"1.09".to_vec()]);
+}
+
+#[test]
+fn topics_that_the_engine_cannot_carry_cross_as_well() {
+    let _watchdog = watchdog::watch("topics_that_the_engine_cannot_carry_cross_as_well");
+    let Some(server) = NatsServer::start() else { return };
+    let [a, b] = two_brokers(&server, &["--zmtp", "tcp://127.0.0.1:0"]);
+    let open =
+        |broker: &BrokerProcess, kind: &str| ZmtpPeer::connect_tcp(door(broker)).greeted(true).ready(kind);
+    let mut sub = open(&b, "SUB");
+    sub.subscribe(b"");
+    let mut publish = open(&a, "PUB");
+    let long = vec![b'x'; 3_000];
+    let topics: [&[u8]; 9] = [b"", &long, b"a b", b"a.*", b">", b"a..b", b".", b"\xff\0", &long[..1_025]];
+    let there = publisher(a.client()).wait_for_subscribers(topic("meanwhile"), 1, PATIENCE);
+    assert_eq!(there.expect("it comes"), 1);
+    publish.publish(&[b"meanwhile", b""]);
+    for (number, topic) in (0_u8..).zip(topics) {
+        publish.publish(&[topic, &[number]]);
+        publish.publish(&[topic]);
+        publish.publish(&[topic, b"", &[number]]);
+    }
+    assert_eq!(sub.message(), [b"meanwhile".to_vec(), Vec::new()]);
+    // Order is that of each topic.
+    let mut heard: BTreeMap<Vec<u8>, Vec<Vec<Vec<u8>>>> = BTreeMap::new();
+    for _ in 0..3 * topics.len() {
+        let mut parts = sub.message();
+        heard.entry(parts.remove(0)).or_default().push(parts);
+    }
+    for (number, topic) in (0_u8..).zip(topics) {
+        let sent = [vec![vec![number]], Vec::new(), vec![Vec::new(), vec![number]]];
+        assert_eq!(heard[topic], sent, "{} bytes", topic.len());
+    }
+    assert_eq!(b.page().sum("corecast_engine_missing_total"), 0);
 }
 
 #[test]

@@ -7,9 +7,13 @@
 #[path = "../broker_process/mod.rs"]
 mod broker_process;
 mod delivery;
+mod direct;
 mod nats_server;
+#[path = "../one_thread/mod.rs"]
+mod one_thread;
 mod options;
 mod oracle;
+mod servers;
 mod trouble;
 #[path = "../watchdog/mod.rs"]
 mod watchdog;

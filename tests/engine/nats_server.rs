@@ -30,6 +30,12 @@ fn program() -> PathBuf {
     std::env::var_os("CORECAST_NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
 }
 
+/// A port of this host that nobody had a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    free.local_addr().expect("it is bound").port()
+}
+
 impl NatsServer {
     /// Starts one, which answers when this returns. `None`, and a line that says so: it is not installed.
     pub(crate) fn start() -> Option<NatsServer> {
@@ -53,9 +59,8 @@ impl NatsServer {
             let _ = writeln!(std::io::stderr(), "{line}");
             return None;
         }
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it is bound");
         let server =
-            NatsServer { child: None, port: free.port(), dir: tempfile::tempdir().expect("a folder") };
+            NatsServer { child: None, port: free_port(), dir: tempfile::tempdir().expect("a folder") };
         server.configure("");
         Some(server)
     }

@@ -84,7 +84,7 @@ impl Listener {
         match event {
             Event::Message(message) => {
                 assert_eq!(message.topic, self.name);
-                let number = u64::from_le_bytes(message.payload[..].try_into().expect("a number"));
+                let number = u64::from_le_bytes(message.payload[..8].try_into().expect("a number"));
                 assert!(number > self.last, "{number} after {}: twice, or out of order", self.last);
                 let missing = number - self.last - 1;
                 assert_eq!(missing, self.told, "missing before {number}, and told");

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::crossing;
-use super::heard::{HeardPositions, Missing, Standing};
+use super::heard::{Footing, HeardPositions, Missing, Standing};
 use super::landings::{Landed, Landing, Landings};
 use crate::carrier::near::Near;
 use crate::fanout::Batch;
@@ -22,7 +22,7 @@ pub(super) struct WayInCounts {
     pub(super) missing: u64,
     /// Holes of unknown size that were told.
     pub(super) unknown: u64,
-    /// Dropped, since they came before or were told to be missing.
+    /// Dropped, since they came before, were told to be missing, or came before their subscription was in force.
     pub(super) behind: u64,
     /// Dropped, since shards take nothing; they are seen to be missing.
     pub(super) overrun: u64,
@@ -40,32 +40,32 @@ pub(super) struct WayIn {
 }
 
 impl WayIn {
-    /// Takes something on a topic that is wanted here. `is_answered` says whether its broker has answered the subscription.
-    pub(super) fn take(&mut self, landing: Landing, is_answered: impl Fn(&[u8]) -> bool) {
+    /// Takes something on a topic that is wanted here. `footing` tells that of subscriptions with its broker.
+    pub(super) fn take(&mut self, landing: Landing, footing: impl Fn(&[u8]) -> Footing) {
         if self.is_over() && matches!(landing.what, Landed::Messages(_)) {
             // As if it had been lost: whatever comes next shows it.
             self.arrived.overrun += landing.count;
             return;
         }
-        match self.judge(&landing, &is_answered) {
+        match self.judge(&landing, &footing) {
             Standing::Next => {
                 let (start, topic) = (landing.start, landing.topic.clone());
-                self.accept(landing, None, &is_answered);
-                self.go_on_with((start, &topic), &is_answered);
+                self.accept(landing, None, &footing);
+                self.go_on_with((start, &topic), &footing);
             }
             Standing::Behind => self.drop_behind(&landing),
             // A position that is told before the answer is where to begin.
             Standing::First if matches!(landing.what, Landed::Word(_)) => {
-                self.accept(landing, None, &is_answered)
+                self.accept(landing, None, &footing)
             }
-            Standing::Hole(_) | Standing::First => {
+            Standing::Hole(_) | Standing::First | Standing::Early => {
                 let (start, count) = (landing.start, landing.count);
                 if !self.landings.hold(landing) {
                     self.arrived.behind += count;
                 }
                 if self.landings.is_full() {
-                    let (from, is_answered) = (start, is_answered);
-                    self.on_looked(|start, topic| start == from && is_answered(topic));
+                    let other = Footing::Confirmed;
+                    self.on_looked(|one, topic| if one == start { footing(topic) } else { other });
                 }
             }
         }
@@ -76,21 +76,25 @@ impl WayIn {
         self.landed_bytes > ENGINE_LANDED_BYTES_MAX
     }
 
-    fn judge(&self, landing: &Landing, is_answered: &impl Fn(&[u8]) -> bool) -> Standing {
+    fn judge(&self, landing: &Landing, footing: &impl Fn(&[u8]) -> Footing) -> Standing {
         let Landing { start, topic, place, count, .. } = landing;
-        self.heard.judge((*start, topic), (*place, *count), || is_answered(topic))
+        self.heard.judge((*start, topic), (*place, *count), || footing(topic))
     }
 
     /// Takes what waits and comes next now.
-    fn go_on_with(&mut self, (start, topic): (u64, &Bytes), is_answered: &impl Fn(&[u8]) -> bool) {
+    fn go_on_with(&mut self, (start, topic): (u64, &Bytes), footing: &impl Fn(&[u8]) -> Footing) {
         while !self.landings.is_empty()
             && let Some(place) = self.heard.next_of(start, topic)
             && let Some(landing) = self.landings.next_of(start, topic, place)
         {
-            match self.judge(&landing, is_answered) {
-                Standing::Next | Standing::First => self.accept(landing, None, is_answered),
-                Standing::Hole(missing) => self.accept(landing, Some(missing), is_answered),
+            match self.judge(&landing, footing) {
+                Standing::Next | Standing::First => self.accept(landing, None, footing),
+                Standing::Hole(missing) => self.accept(landing, Some(missing), footing),
                 Standing::Behind => self.drop_behind(&landing),
+                Standing::Early => {
+                    self.landings.hold(landing);
+                    return;
+                }
             }
         }
     }
@@ -101,14 +105,16 @@ impl WayIn {
     }
 
     /// Notes that all channels were looked at: what is still missing is told.
-    pub(super) fn on_looked(&mut self, is_answered: impl Fn(u64, &[u8]) -> bool) {
+    pub(super) fn on_looked(&mut self, footing: impl Fn(u64, &[u8]) -> Footing) {
         for landing in self.landings.on_looked() {
             let start = landing.start;
-            let is_answered = |topic: &[u8]| is_answered(start, topic);
-            match self.judge(&landing, &is_answered) {
-                Standing::Next | Standing::First => self.accept(landing, None, &is_answered),
-                Standing::Hole(missing) => self.accept(landing, Some(missing), &is_answered),
+            let footing = |topic: &[u8]| footing(start, topic);
+            match self.judge(&landing, &footing) {
+                Standing::Next | Standing::First => self.accept(landing, None, &footing),
+                Standing::Hole(missing) => self.accept(landing, Some(missing), &footing),
                 Standing::Behind => self.drop_behind(&landing),
+                // Its place is not noted: the answer says from where on the topic is whole.
+                Standing::Early => self.arrived.behind += landing.count,
             }
         }
     }
@@ -119,12 +125,12 @@ impl WayIn {
         if let Landed::Word(true) = landing.what
             && self.heard.next_of(landing.start, &landing.topic) == Some(landing.place)
         {
-            self.heard.take((landing.start, &landing.topic), (landing.place, 0), (true, false));
+            self.heard.take((landing.start, &landing.topic), (landing.place, 0), (true, Footing::Open));
         }
     }
 
-    fn accept(&mut self, landing: Landing, hole: Option<Missing>, is_answered: &impl Fn(&[u8]) -> bool) {
-        let answered = is_answered(&landing.topic);
+    fn accept(&mut self, landing: Landing, hole: Option<Missing>, footing: &impl Fn(&[u8]) -> Footing) {
+        let footing = footing(&landing.topic);
         let Landing { start, topic, place, count, what } = landing;
         if hole.is_some() && self.is_over() {
             // It is told with the next word.
@@ -134,22 +140,28 @@ impl WayIn {
             self.tell(&topic, missing);
         }
         match what {
-            Landed::Messages(batch) => {
-                self.heard.take((start, &topic), (place, count), (false, answered));
+            Landed::Messages(batches) => {
+                self.heard.take((start, &topic), (place, count), (false, footing));
                 self.arrived.received += count;
-                self.land(batch);
+                batches.into_iter().for_each(|batch| self.land(batch));
             }
-            Landed::Word(has_ended) => self.heard.take((start, &topic), (place, 0), (has_ended, answered)),
+            Landed::Word(has_ended) => self.heard.take((start, &topic), (place, 0), (has_ended, footing)),
         }
     }
 
     fn tell(&mut self, topic: &[u8], missing: Missing) {
+        // Notices of the empty topic have no form; its subscribers are ZeroMQ sockets, which read none.
+        let has_notice = !topic.is_empty();
         if missing.perhaps_more {
             self.arrived.unknown += 1;
+        }
+        if missing.perhaps_more && has_notice {
             self.land(crossing::gap(topic, None));
         }
         if missing.messages > 0 {
             self.arrived.missing = self.arrived.missing.saturating_add(missing.messages);
+        }
+        if missing.messages > 0 && has_notice {
             self.land(crossing::gap(topic, Some(missing.messages)));
         }
     }
@@ -170,13 +182,15 @@ impl WayIn {
     }
 
     /// Notes that nobody here wants these topics any more.
-    pub(super) fn loosen_where(&mut self, is_gone: impl FnMut(&[u8]) -> bool) {
-        self.heard.loosen_where(is_gone);
+    pub(super) fn loosen_where(&mut self, mut is_gone: impl FnMut(&[u8]) -> bool) {
+        self.heard.loosen_where(&mut is_gone);
+        self.arrived.behind += self.landings.forget_where(is_gone);
     }
 
     /// The same for one topic.
     pub(super) fn loosen(&mut self, topic: &[u8]) {
         self.heard.loosen(topic);
+        self.arrived.behind += self.landings.forget_where(|one| one == topic);
     }
 
     /// Forgets a broker that has left.

@@ -12,7 +12,7 @@ use super::positions::Positions;
 use super::probe::{Due, Probes};
 use super::subject::Subjects;
 use super::word::ToldPosition;
-use crate::fanout::{Batch, Chunk, Cutter, Encoding, Fanout, Target, Turn};
+use crate::fanout::{Batch, Chunk, Cutter, Encoding, Fanout, Target, Turn, route_key};
 use crate::ids::GroupId;
 use crate::limits::{ENGINE_CROSSING_BYTES_MAX, ENGINE_HEAD_BYTES, ENGINE_PROBES_PER_TICK, TOPIC_BYTES_MAX};
 use crate::topic::{Filter, FilterSet};
@@ -30,8 +30,6 @@ pub(super) struct WayOutCounts {
     pub(super) given_up: u64,
     /// Longer than the engine takes.
     pub(super) too_large: u64,
-    /// Kept back, since a ZeroMQ topic was empty or too long for a native frame.
-    pub(super) unroutable: u64,
 }
 
 /// The way out.
@@ -125,11 +123,14 @@ impl WayOut {
         let mut at = 0;
         for (frame_bytes, frame) in splitter::frames(bytes) {
             let topic = frame.routed_topic().unwrap_or_default();
+            // One that is too long is counted with others that begin like it, but does not cross with a topic by the grammar.
+            let (topic, is_long) = (route_key(topic), topic.len() > TOPIC_BYTES_MAX);
             let length = stretch.end - stretch.start;
-            let goes_on = stretch.topic == topic && length + frame_bytes.len() <= crossing_bytes_max;
+            let goes_on = (stretch.topic, stretch.is_long) == (topic, is_long)
+                && length + frame_bytes.len() <= crossing_bytes_max;
             if !goes_on {
                 self.cross(bytes, &stretch, now, ended);
-                stretch = Stretch { topic, start: at, ..Stretch::default() };
+                stretch = Stretch { topic, is_long, start: at, ..Stretch::default() };
             }
             at += frame_bytes.len();
             stretch.end = at;
@@ -148,12 +149,8 @@ impl WayOut {
         now: MonotonicNs,
         ended: &mut Vec<ToldPosition>,
     ) {
-        let Stretch { topic, start, end, messages, missed } = *stretch;
+        let Stretch { topic, start, end, messages, missed, .. } = *stretch;
         if start == end || !self.allows(topic) {
-            return;
-        }
-        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
-            self.departed.unroutable += messages;
             return;
         }
         // Notices alone have no place of their own. One with a size counts as if its messages had been sent and lost.
@@ -175,6 +172,16 @@ impl WayOut {
         for given_up in self.buffer.push(WaitingCrossing { topic, end, payload: payload.into(), messages }) {
             self.departed.given_up += given_up.messages;
             self.positions.leave(&given_up.topic, given_up.end);
+        }
+    }
+
+    /// Messages of topics that nobody names are missing: the other brokers are told that it may be those of any.
+    pub(super) fn doubt_all(&mut self, now: MonotonicNs) {
+        self.probes.clear();
+        for topic in self.positions.doubt_all() {
+            if let Some((_, sent)) = self.positions.entry_mut(&topic) {
+                self.probes.sent(&topic, &mut sent.plan, now);
+            }
         }
     }
 
@@ -299,6 +306,7 @@ impl WayOut {
 #[derive(Clone, Copy, Default)]
 struct Stretch<'a> {
     topic: &'a [u8],
+    is_long: bool,
     start: usize,
     end: usize,
     messages: u64,

@@ -22,6 +22,31 @@ pub(super) enum Standing {
     Hole(Missing),
     /// The first of its topic, on a subscription that its broker has not answered: take it, unless the answer waits elsewhere.
     First,
+    /// It is wanted by subscriptions alone which are on their way: whoever has them is not to hear some of what comes, unless the
+    /// answer waits elsewhere.
+    Early,
+}
+
+/// The standing of the subscriptions that want a topic, with one other broker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Footing {
+    /// The broker has answered one of them: it sends all that they want, and has said from where on.
+    Answered,
+    /// One of them is confirmed to those who have it; the broker was not there, and has not answered yet.
+    Confirmed,
+    /// All of them are on their way.
+    Open,
+}
+
+/// The state of a topic's position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Firmness {
+    /// It is of the past: what follows was not wanted here, or not yet.
+    Stale,
+    /// Messages were taken since it is wanted: what is missing behind them is told.
+    Begun,
+    /// Its broker has answered: whatever is missing is told.
+    Firm,
 }
 
 /// The size of a hole.
@@ -40,8 +65,7 @@ struct HeardTopic {
     has_ended: bool,
     /// Something without messages was taken at this position.
     noticed: bool,
-    /// It was wanted here, and its broker had answered that, when it was last heard: whatever is missing from then on is told.
-    is_firm: bool,
+    firmness: Firmness,
 }
 
 /// One broker.
@@ -67,6 +91,15 @@ impl Default for HeardPositions {
     }
 }
 
+impl HeardTopic {
+    /// Goes on from what was known: a topic that is firm stays so.
+    fn keep(&mut self, known: HeardTopic) {
+        if known.firmness == Firmness::Firm {
+            self.firmness = Firmness::Firm;
+        }
+    }
+}
+
 impl HeardOrigin {
     fn get(&self, topic: &[u8]) -> Option<&HeardTopic> {
         self.young.get(topic).or_else(|| self.old.get(topic))
@@ -74,42 +107,52 @@ impl HeardOrigin {
 }
 
 impl HeardPositions {
-    /// Judges `count` messages, or with 0 the word of a position, of the broker with this start. `is_answered`: it has answered a
-    /// subscription that wants this topic.
+    /// Judges `count` messages, or with 0 the word of a position, of the broker with this start, with which the subscriptions to
+    /// this topic have this footing.
     pub(super) fn judge(
         &self,
         (start, topic): (u64, &[u8]),
         (place, count): (TopicPlace, u64),
-        is_answered: impl Fn() -> bool,
+        footing: impl Fn() -> Footing,
     ) -> Standing {
         let origin = self.origins.get(&start);
         let Some(heard) = origin.and_then(|origin| origin.get(topic)) else {
             let perhaps_more = origin.is_some_and(|origin| origin.has_forgotten);
             let since_base = place.position - place.base;
-            return match () {
-                () if since_base == 0 => Standing::Next,
-                () if !is_answered() => Standing::First,
-                () if perhaps_more => Standing::Hole(Missing { messages: 0, perhaps_more }),
-                () => Standing::Hole(Missing { messages: since_base, perhaps_more }),
+            return match footing() {
+                Footing::Open if count > 0 => Standing::Early,
+                _ if since_base == 0 => Standing::Next,
+                Footing::Open | Footing::Confirmed => Standing::First,
+                Footing::Answered if perhaps_more => Standing::Hole(Missing { messages: 0, perhaps_more }),
+                Footing::Answered => Standing::Hole(Missing { messages: since_base, perhaps_more }),
             };
         };
         let next = heard.next;
-        if place.base < next.base {
+        let is_behind = place.base < next.base
+            || place.base == next.base
+                && (place.position < next.position
+                    || place.position == next.position && count == 0 && heard.noticed);
+        if is_behind {
             return Standing::Behind;
         }
+        let is_whole = match (heard.firmness, footing()) {
+            (Firmness::Firm, _) | (_, Footing::Answered) | (Firmness::Begun, Footing::Confirmed) => true,
+            (_, Footing::Confirmed) => false,
+            (_, Footing::Open) if count > 0 => return Standing::Early,
+            (_, Footing::Open) => false,
+        };
         if place.base > next.base {
             let missing = Missing { messages: place.position - place.base, perhaps_more: !heard.has_ended };
             return match missing {
                 Missing { messages: 0, perhaps_more: false } => Standing::Next,
-                _ if !heard.is_firm && !is_answered() => Standing::First,
+                _ if !is_whole => Standing::First,
                 missing => Standing::Hole(missing),
             };
         }
-        match place.position.checked_sub(next.position) {
-            Some(0) if count > 0 || !heard.noticed => Standing::Next,
-            None | Some(0) => Standing::Behind,
-            Some(_) if !heard.is_firm && !is_answered() => Standing::First,
-            Some(messages) => Standing::Hole(Missing { messages, perhaps_more: false }),
+        match place.position - next.position {
+            0 => Standing::Next,
+            _ if !is_whole => Standing::First,
+            messages => Standing::Hole(Missing { messages, perhaps_more: false }),
         }
     }
 
@@ -118,20 +161,25 @@ impl HeardPositions {
         &mut self,
         (start, topic): (u64, &Bytes),
         (place, count): (TopicPlace, u64),
-        (has_ended, is_answered): (bool, bool),
+        (has_ended, footing): (bool, Footing),
     ) {
         let origin = self.origins.entry(start).or_default();
         let next = TopicPlace { position: place.position + count, ..place };
-        let mut heard = HeardTopic { next, has_ended, noticed: count == 0, is_firm: is_answered };
+        let firmness = match footing {
+            Footing::Answered => Firmness::Firm,
+            Footing::Confirmed => Firmness::Begun,
+            Footing::Open => Firmness::Stale,
+        };
+        let mut heard = HeardTopic { next, has_ended, noticed: count == 0, firmness };
         if let Some(known) = origin.young.get_mut(topic) {
-            heard.is_firm |= known.is_firm;
+            heard.keep(*known);
             *known = heard;
             return;
         }
         // A key of its own: the topic may be a slice of a large payload.
         let key = match origin.old.remove_entry(topic) {
             Some((key, known)) => {
-                heard.is_firm |= known.is_firm;
+                heard.keep(known);
                 key
             }
             None => Bytes::copy_from_slice(topic),
@@ -147,7 +195,7 @@ impl HeardPositions {
         self.young = 0;
         for origin in self.origins.values_mut() {
             let forgotten = std::mem::replace(&mut origin.old, std::mem::take(&mut origin.young));
-            origin.has_forgotten |= forgotten.values().any(|heard| heard.is_firm);
+            origin.has_forgotten |= forgotten.values().any(|heard| heard.firmness != Firmness::Stale);
         }
     }
 
@@ -156,7 +204,9 @@ impl HeardPositions {
     pub(super) fn loosen_where(&mut self, mut is_gone: impl FnMut(&[u8]) -> bool) {
         for origin in self.origins.values_mut() {
             for (topic, heard) in origin.young.iter_mut().chain(&mut origin.old) {
-                heard.is_firm &= !is_gone(topic);
+                if is_gone(topic) {
+                    heard.firmness = Firmness::Stale;
+                }
             }
         }
     }
@@ -165,7 +215,7 @@ impl HeardPositions {
     pub(super) fn loosen(&mut self, topic: &[u8]) {
         for HeardOrigin { young, old, .. } in self.origins.values_mut() {
             for heard in young.get_mut(topic).into_iter().chain(old.get_mut(topic)) {
-                heard.is_firm = false;
+                heard.firmness = Firmness::Stale;
             }
         }
     }
@@ -192,7 +242,7 @@ impl HeardPositions {
     /// True if a topic of this broker is heard, and nothing of it is to be missed.
     pub(super) fn is_firm(&self, start: u64, topic: &[u8]) -> bool {
         let origin = self.origins.get(&start);
-        origin.and_then(|origin| origin.get(topic)).is_some_and(|heard| heard.is_firm)
+        origin.and_then(|origin| origin.get(topic)).is_some_and(|heard| heard.firmness == Firmness::Firm)
     }
 
     /// The number of topics of a broker.
@@ -216,7 +266,7 @@ mod tests {
     }
 
     fn standing(heard: &HeardPositions, place: TopicPlace, count: u64) -> Standing {
-        heard.judge((A, b"a"), (place, count), || true)
+        heard.judge((A, b"a"), (place, count), || Footing::Answered)
     }
 
     fn hole(messages: u64, perhaps_more: bool) -> Standing {
@@ -227,14 +277,14 @@ mod tests {
     fn what_comes_is_next_or_behind_or_leaves_a_hole() {
         let mut heard = HeardPositions::default();
         assert_eq!(standing(&heard, place(4, 4), 2), Standing::Next, "its count begins there");
-        heard.take((A, &topic()), (place(4, 4), 2), (false, true));
+        heard.take((A, &topic()), (place(4, 4), 2), (false, Footing::Answered));
         assert_eq!(standing(&heard, place(4, 6), 1), Standing::Next);
         assert_eq!(standing(&heard, place(4, 4), 2), Standing::Behind);
         assert_eq!(standing(&heard, place(4, 5), 9), Standing::Behind, "no broker says it so");
         assert_eq!(standing(&heard, place(4, 9), 1), hole(3, false));
         assert_eq!(standing(&heard, place(4, 9), 0), hole(3, false), "a word tells the same");
         assert_eq!(standing(&heard, place(4, 6), 0), Standing::Next);
-        heard.take((A, &topic()), (place(4, 6), 0), (false, true));
+        heard.take((A, &topic()), (place(4, 6), 0), (false, Footing::Answered));
         assert_eq!(standing(&heard, place(4, 6), 0), Standing::Behind, "once is enough");
         assert_eq!(standing(&heard, place(4, 6), 1), Standing::Next);
     }
@@ -242,24 +292,29 @@ mod tests {
     #[test]
     fn a_topic_that_is_new_here_is_whole_from_the_answer_on() {
         let mut heard = HeardPositions::default();
-        let judge =
-            |heard: &HeardPositions, place, is_answered| heard.judge((A, b"a"), (place, 1), || is_answered);
-        assert_eq!(judge(&heard, place(4, 9), false), Standing::First);
-        assert_eq!(judge(&heard, place(4, 9), true), hole(5, false));
+        let judge = |heard: &HeardPositions, place, footing| heard.judge((A, b"a"), (place, 1), || footing);
+        assert_eq!(judge(&heard, place(4, 4), Footing::Open), Standing::Early);
+        assert_eq!(judge(&heard, place(4, 9), Footing::Open), Standing::Early);
+        assert_eq!(judge(&heard, place(4, 9), Footing::Confirmed), Standing::First);
+        assert_eq!(judge(&heard, place(4, 9), Footing::Answered), hole(5, false));
         heard.has_forgotten(A);
-        assert_eq!(judge(&heard, place(4, 9), true), hole(0, true), "it may be one that was forgotten");
+        assert_eq!(
+            judge(&heard, place(4, 9), Footing::Answered),
+            hole(0, true),
+            "it may be one that was forgotten"
+        );
     }
 
     #[test]
     fn a_new_count_is_whole_if_the_end_of_the_old_one_is_known() {
         let mut heard = HeardPositions::default();
-        heard.take((A, &topic()), (place(4, 4), 2), (false, true));
+        heard.take((A, &topic()), (place(4, 4), 2), (false, Footing::Answered));
         assert_eq!(standing(&heard, place(90, 90), 1), hole(0, true));
         assert_eq!(standing(&heard, place(90, 92), 1), hole(2, true));
-        heard.take((A, &topic()), (place(4, 6), 0), (true, true));
+        heard.take((A, &topic()), (place(4, 6), 0), (true, Footing::Answered));
         assert_eq!(standing(&heard, place(90, 90), 1), Standing::Next);
         assert_eq!(standing(&heard, place(90, 92), 1), hole(2, false));
-        heard.take((A, &topic()), (place(90, 90), 1), (false, true));
+        heard.take((A, &topic()), (place(90, 90), 1), (false, Footing::Answered));
         assert_eq!(standing(&heard, place(4, 6), 1), Standing::Behind, "of the old count");
     }
 
@@ -267,11 +322,11 @@ mod tests {
     fn topics_beyond_the_bound_are_forgotten_and_that_is_known() {
         let mut heard = HeardPositions { topics_max: 8, ..HeardPositions::default() };
         for n in 0..20_u64 {
-            heard.take((n % 2, &Bytes::from(format!("t.{n}"))), (place(1, 1), 1), (false, true));
+            heard.take((n % 2, &Bytes::from(format!("t.{n}"))), (place(1, 1), 1), (false, Footing::Answered));
             assert!(heard.topics_of(0) + heard.topics_of(1) <= 8 + 1);
         }
-        assert_eq!(heard.judge((0, b"t.0"), (place(1, 5), 1), || true), hole(0, true));
-        assert_eq!(heard.judge((1, b"t.19"), (place(1, 5), 1), || true), hole(3, false));
+        assert_eq!(heard.judge((0, b"t.0"), (place(1, 5), 1), || Footing::Answered), hole(0, true));
+        assert_eq!(heard.judge((1, b"t.19"), (place(1, 5), 1), || Footing::Answered), hole(3, false));
         let left = heard.topics_of(0);
         assert_eq!(heard.drop_origin(0).len(), left);
         assert_eq!((heard.topics_of(0), heard.young), (0, heard.origins[&1].young.len()));
@@ -281,7 +336,7 @@ mod tests {
     fn what_was_not_wanted_meanwhile_is_not_missing_and_nothing_comes_twice() {
         for all in [false, true] {
             let mut heard = HeardPositions::default();
-            heard.take((A, &topic()), (place(4, 4), 2), (false, true));
+            heard.take((A, &topic()), (place(4, 4), 2), (false, Footing::Answered));
             assert!(heard.is_firm(A, b"a"));
             if all {
                 heard.loosen_where(|topic| topic == b"a")
@@ -289,13 +344,17 @@ mod tests {
                 heard.loosen(b"a")
             }
             assert!(!heard.is_firm(A, b"a"));
-            let judge = |heard: &HeardPositions, position, is_answered| {
-                heard.judge((A, b"a"), (place(4, position), 1), || is_answered)
+            let judge = |heard: &HeardPositions, position, footing| {
+                heard.judge((A, b"a"), (place(4, position), 1), || footing)
             };
-            assert_eq!(judge(&heard, 5, false), Standing::Behind, "it is still under way");
-            assert_eq!(judge(&heard, 9, false), Standing::First);
-            heard.take((A, &topic()), (place(4, 9), 0), (false, false));
-            assert_eq!(judge(&heard, 11, true), hole(2, false), "from the answer on");
+            assert_eq!(judge(&heard, 5, Footing::Open), Standing::Behind, "it is still under way");
+            assert_eq!(judge(&heard, 6, Footing::Open), Standing::Early, "and so are those that follow");
+            assert_eq!(judge(&heard, 9, Footing::Open), Standing::Early);
+            assert_eq!(judge(&heard, 9, Footing::Confirmed), Standing::First);
+            heard.take((A, &topic()), (place(4, 9), 0), (false, Footing::Open));
+            assert_eq!(judge(&heard, 11, Footing::Answered), hole(2, false), "from the answer on");
+            heard.take((A, &topic()), (place(4, 9), 1), (false, Footing::Confirmed));
+            assert_eq!(judge(&heard, 11, Footing::Confirmed), hole(1, false), "or from the first on");
         }
     }
 }

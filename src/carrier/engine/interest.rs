@@ -7,16 +7,31 @@ use ahash::AHashMap;
 
 use super::EngineOrder;
 use super::cover::Cover;
+use super::heard::Footing;
 use super::subject::{Subjects, widen};
 use super::word::{EngineWord, fitting};
+use crate::limits::ENGINE_OWN_PATTERNS_MAX;
 use crate::topic::Filter;
 
+/// A filter that is wanted.
+#[derive(Clone, Copy)]
+struct WantedFilter {
+    /// The change with which it came to be wanted.
+    since: u64,
+    /// The others are told of it; not if they are told that everything is wanted.
+    is_told: bool,
+}
+
 /// All of it.
-#[derive(Default)]
 pub(super) struct OwnInterest {
-    /// By filter: the change with which it came to be wanted.
-    wanted: AHashMap<Filter, u64>,
+    wanted: AHashMap<Filter, WantedFilter>,
     cover: Cover,
+    /// The change with which everything came to be wanted, if there are more filters than the others are to be told of.
+    everything: Option<u64>,
+    /// Filters that are no topics.
+    wild: usize,
+    /// Most filters that the others are told of, and most of these that are no topics.
+    bounds: (usize, usize),
     /// Changes that no broker was told yet.
     untold: VecDeque<(u64, Filter, bool)>,
     /// The number of the last change that was told.
@@ -25,6 +40,28 @@ pub(super) struct OwnInterest {
     changes: u64,
     /// The number of the last change that began something.
     begun: u64,
+}
+
+impl OwnInterest {
+    /// No interest, which is told in at most so many filters.
+    pub(super) fn new(filters_max: usize) -> Self {
+        OwnInterest {
+            wanted: AHashMap::new(),
+            cover: Cover::default(),
+            everything: None,
+            wild: 0,
+            bounds: (filters_max, filters_max.min(ENGINE_OWN_PATTERNS_MAX)),
+            untold: VecDeque::new(),
+            told: 0,
+            changes: 0,
+            begun: 0,
+        }
+    }
+}
+
+/// The filter of everything, odd topics among it.
+fn all() -> Filter {
+    Filter::prefix(b"").expect("it is short")
 }
 
 impl OwnInterest {
@@ -39,17 +76,74 @@ impl OwnInterest {
         if !crosses {
             return Vec::new();
         }
+        if wanted { self.begin(filter, change, subjects) } else { self.end(&filter, change, subjects) }
+    }
+
+    fn begin(&mut self, filter: Filter, change: u64, subjects: &Subjects) -> Vec<EngineOrder> {
+        let is_told = self.everything.is_none();
+        self.wanted.insert(filter.clone(), WantedFilter { since: change, is_told });
+        self.wild += usize::from(!matches!(filter, Filter::Exact(_)));
+        if !is_told {
+            return Vec::new();
+        }
+        let mut orders = self.tell((filter, true), change, subjects);
+        if self.wanted.len() > self.bounds.0 || self.wild > self.bounds.1 {
+            self.everything = Some(change);
+            orders.extend(self.tell((all(), true), change, subjects));
+        }
+        orders
+    }
+
+    fn end(&mut self, filter: &Filter, change: u64, subjects: &Subjects) -> Vec<EngineOrder> {
+        let mut orders = Vec::new();
+        let before = self.wanted.remove(filter);
+        self.wild -= usize::from(before.is_some() && !matches!(filter, Filter::Exact(_)));
+        if before.is_some_and(|wanted| wanted.is_told) {
+            orders = self.tell((filter.clone(), false), change, subjects);
+        }
+        let is_few = self.wanted.len() <= self.bounds.0 / 2 && self.wild <= self.bounds.1 / 2;
+        if self.everything.is_some() && is_few {
+            orders.extend(self.end_everything(change, subjects));
+        }
+        orders
+    }
+
+    /// Few filters are left: the others are told of each again.
+    fn end_everything(&mut self, change: u64, subjects: &Subjects) -> Vec<EngineOrder> {
+        let mut orders = Vec::new();
+        let untold = self.wanted.iter().filter(|(_, wanted)| !wanted.is_told);
+        for filter in untold.map(|(filter, _)| filter.clone()).collect::<Vec<_>>() {
+            self.wanted.insert(filter.clone(), WantedFilter { since: change, is_told: true });
+            orders.extend(self.tell((filter, true), change, subjects));
+        }
+        self.everything = None;
+        orders.extend(self.tell((all(), false), change, subjects));
+        orders
+    }
+
+    fn tell(
+        &mut self,
+        (filter, wanted): (Filter, bool),
+        change: u64,
+        subjects: &Subjects,
+    ) -> Vec<EngineOrder> {
         let wide = widen(&filter);
-        let orders = if wanted {
-            self.wanted.insert(filter.clone(), change);
+        // Everything may be wanted for two reasons.
+        let stays = filter == all() && (self.everything.is_some() || self.wanted.contains_key(&filter));
+        if wanted || !stays {
+            self.untold.push_back((change, filter, wanted));
+        }
+        if wanted {
             self.begun = change;
             self.cover.add(&wide, subjects)
         } else {
-            self.wanted.remove(&filter);
             self.cover.remove(&wide, subjects)
-        };
-        self.untold.push_back((change, filter, wanted));
-        orders
+        }
+    }
+
+    /// True if the others are told that everything is wanted.
+    pub(super) fn is_of_everything(&self) -> bool {
+        self.everything.is_some()
     }
 
     /// The subscriptions of a new connection.
@@ -89,7 +183,8 @@ impl OwnInterest {
 
     /// The words of the whole list, for one broker. Changes that nobody was told yet are told to it once more.
     pub(super) fn restated(&self) -> Vec<EngineWord> {
-        let filters: Vec<Filter> = self.wanted.keys().cloned().collect();
+        let told = self.wanted.iter().filter(|(_, wanted)| wanted.is_told).map(|(filter, _)| filter.clone());
+        let filters: Vec<Filter> = told.chain(self.everything.map(|_| all())).collect();
         let (mut parts, mut rest) = (Vec::new(), &filters[..]);
         loop {
             let fit = fitting(rest.iter().map(|filter| filter.as_bytes().len())).min(rest.len());
@@ -111,11 +206,19 @@ impl OwnInterest {
         self.told
     }
 
-    /// True if a broker that routes by so many changes knows of a filter for this topic, which is wanted.
-    pub(super) fn is_answered(&self, topic: &[u8], seen: u64) -> bool {
+    /// The footing of the subscriptions to this topic, which is wanted, with a broker that has answered so many changes; so many are
+    /// confirmed to those who have them.
+    pub(super) fn footing(&self, topic: &[u8], (seen, confirmed): (u64, u64)) -> Footing {
         // Most of the time all is answered.
-        seen >= self.begun
-            || self.wanted.iter().any(|(filter, since)| *since <= seen && filter.matches(topic))
+        if seen >= self.begun {
+            return Footing::Answered;
+        }
+        let matching = self.wanted.iter().filter(|(filter, wanted)| wanted.is_told && filter.matches(topic));
+        match matching.map(|(_, wanted)| wanted.since).chain(self.everything).min() {
+            Some(first) if first <= seen => Footing::Answered,
+            Some(first) if first <= confirmed => Footing::Confirmed,
+            _ => Footing::Open,
+        }
     }
 
     /// The number of filters.
@@ -134,16 +237,16 @@ mod tests {
 
     #[test]
     fn a_change_is_told_once_and_a_filter_counts_from_its_answer_on() {
-        let (mut interest, subjects) = (OwnInterest::default(), Subjects::new("c"));
+        let (mut interest, subjects) = (OwnInterest::new(10_000), Subjects::new("c"));
         assert!(!interest.change((filter("a.*"), true), (1, true), &subjects).is_empty());
         let word = EngineWord::Interest { from: 0, to: 1, changes: vec![(filter("a.*"), true)] };
         assert_eq!((interest.next_word(), interest.next_word()), (Some(word), None));
         interest.change((filter("b"), true), (3, true), &subjects);
-        assert!(
-            interest.is_answered(b"a.b", 1)
-                && !interest.is_answered(b"b", 2)
-                && interest.is_answered(b"b", 3)
-        );
+        let footing = |interest: &OwnInterest, topic: &[u8], seen| interest.footing(topic, (seen, 2));
+        assert_eq!(footing(&interest, b"a.b", 1), Footing::Answered);
+        assert_eq!(footing(&interest, b"a.b", 0), Footing::Confirmed);
+        assert_eq!(footing(&interest, b"b", 2), Footing::Open);
+        assert_eq!(footing(&interest, b"b", 3), Footing::Answered);
         assert!(interest.change((filter("c"), true), (4, false), &subjects).is_empty(), "it does not cross");
         let word = EngineWord::Interest { from: 1, to: 4, changes: vec![(filter("b"), true)] };
         assert_eq!(interest.next_word(), Some(word));
@@ -153,8 +256,50 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_bound_everything_is_wanted_until_few_filters_are_left() {
+        let (mut interest, subjects) = (OwnInterest::new(10_000), Subjects::new("c"));
+        (interest.bounds, interest.told) = ((4, 2), 0);
+        let mut change = 0;
+        let mut act = |interest: &mut OwnInterest, text: &str, wanted: bool| {
+            change += 1;
+            interest.change((filter(text), wanted), (change, true), &subjects);
+            let mut told = Vec::new();
+            while let Some(EngineWord::Interest { changes, .. }) = interest.next_word() {
+                let sign = |wanted| if wanted { '+' } else { '-' };
+                told.extend(
+                    changes.iter().map(|(filter, wanted)| format!("{}{}", sign(*wanted), filter.text())),
+                );
+            }
+            told.join(" ")
+        };
+        for n in 0..4 {
+            act(&mut interest, &n.to_string(), true);
+        }
+        assert!(!interest.is_of_everything());
+        assert_eq!(act(&mut interest, "4", true), format!("+4 +{}", all().text()));
+        assert!(interest.is_of_everything());
+        assert_eq!(act(&mut interest, "5", true), "", "everything is wanted");
+        assert_eq!(interest.footing(b"5", (5, 0)), Footing::Answered);
+        assert_eq!(interest.footing(b"5", (4, 5)), Footing::Confirmed);
+        let EngineWord::Restated { filters, .. } = &interest.restated()[0] else { unreachable!() };
+        assert_eq!(filters.len(), 6, "five of them, and everything");
+        for n in 0..3 {
+            assert_eq!(act(&mut interest, &n.to_string(), false), format!("-{n}"));
+        }
+        assert!(interest.is_of_everything());
+        let told = act(&mut interest, "3", false);
+        assert_eq!(told, format!("-3 +5 -{}", all().text()), "what replaces it comes first");
+        assert!(!interest.is_of_everything());
+        for pattern in ["a.*", "b.*", "c.*"] {
+            act(&mut interest, pattern, true);
+        }
+        assert!(interest.is_of_everything(), "patterns cost more");
+        assert_eq!(interest.wild, 3);
+    }
+
+    #[test]
     fn many_changes_are_told_in_parts_each_with_the_number_that_is_complete() {
-        let (mut interest, subjects) = (OwnInterest::default(), Subjects::new("c"));
+        let (mut interest, subjects) = (OwnInterest::new(10_000), Subjects::new("c"));
         let all = 5_000_u64;
         for n in 1..=all {
             interest.change((filter(&format!("{n:0>100}")), true), (2 * n, true), &subjects);

@@ -26,7 +26,7 @@ pub(super) struct Landing {
 /// The two kinds.
 #[derive(Debug)]
 pub(super) enum Landed {
-    Messages(Batch),
+    Messages(Vec<Batch>),
     /// The position is told; true if the count of the topic ends there.
     Word(bool),
 }
@@ -39,7 +39,7 @@ impl Landing {
 
     fn held_bytes(&self) -> usize {
         let bytes = match &self.what {
-            Landed::Messages(batch) => batch.bytes.len(),
+            Landed::Messages(batches) => batches.iter().map(|batch| batch.bytes.len()).sum(),
             Landed::Word(_) => self.topic.len(),
         };
         ENGINE_ITEM_BYTES + bytes
@@ -116,6 +116,12 @@ impl Landings {
         landing
     }
 
+    /// Forgets what waits on topics that nobody wants any more. Returns the number of messages.
+    pub(super) fn forget_where(&mut self, mut is_gone: impl FnMut(&[u8]) -> bool) -> u64 {
+        let gone: Vec<Key> = self.waiting.keys().filter(|key| is_gone(&key.1)).cloned().collect();
+        gone.iter().map(|key| self.take(key).count).sum()
+    }
+
     /// Memory that it holds, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes
@@ -169,6 +175,19 @@ mod tests {
             landings.next_of(7, &Bytes::from_static(b"a"), place).map(|landing| landing.place.position)
         };
         assert_eq!([next(5), next(5), next(5), next(9)], [Some(4), Some(5), None, Some(9)]);
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_waits_no_longer() {
+        let mut landings = Landings::default();
+        for topic in ["a", "b", "c"] {
+            landings.hold(word(topic, 5));
+        }
+        assert_eq!(landings.forget_where(|topic| topic != b"b"), 0, "words are no messages");
+        assert!(landings.begin_look());
+        let left = landings.on_looked();
+        assert_eq!(left.iter().map(|landing| &landing.topic[..]).collect::<Vec<_>>(), [b"b"]);
+        assert_eq!(landings.held_bytes(), 0);
     }
 
     #[test]

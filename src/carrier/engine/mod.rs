@@ -9,13 +9,17 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `state` | the engine, as its connection sees it |
+//! | `state`, `view` | the engine, as its connection sees it, and as people do |
 //! | `subject` | subjects, by topic and filter |
 //! | `head`, `crossing` | the head of each payload; messages of one topic behind it |
 //! | `word` | words between brokers: hello, interest, answers, positions |
 //! | `conversation` | words on their way out |
 //! | `interest`, `cover` | what is wanted here, and the subscriptions for it |
 //! | `peers` | the other brokers, and what they want |
+//! | `exchange` | all that brokers tell one another beside messages and interest, which is in the next three |
+//! | `lists` | lists that brokers tell one another, and keep in step |
+//! | `registrations` | direct publishers of this broker and of the others: such a list |
+//! | `watching`, `counting` | counts of subscribers that shards ask of other brokers, by such a list, and these of the shards |
 //! | `departures` | the way out: positions that were sent (`positions`), when they are told again (`probe`), what waits (`buffer`) |
 //! | `arrivals` | the way in: positions that were heard (`heard`), holes that wait for a look (`landings`) |
 //!
@@ -24,23 +28,30 @@
 mod arrivals;
 mod buffer;
 mod conversation;
+mod counting;
 mod cover;
 mod crossing;
 mod departures;
+mod exchange;
 mod head;
 mod heard;
 mod interest;
 mod landings;
+mod lists;
 mod peers;
 mod positions;
 mod probe;
+mod registrations;
 mod state;
 mod subject;
+mod view;
+mod watching;
 mod word;
 
 use bytes::Bytes;
 
-pub use state::{Engine, EngineState, PeerView};
+pub use state::Engine;
+pub use view::{EngineState, PeerView};
 
 use crate::topic::Filter;
 
@@ -59,6 +70,8 @@ pub struct EngineConfig {
     pub topics: Vec<Filter>,
     /// Most bytes of messages that wait to leave; the oldest are given up.
     pub buffer_bytes_max: usize,
+    /// Most filters of which the others are told: with more of them everything is wanted.
+    pub filters_max: usize,
     /// Longest frame body taken from other brokers, in bytes.
     pub frame_bytes_max: usize,
 }
@@ -113,7 +126,8 @@ pub struct EngineCounts {
     pub missing: u64,
     /// Gaps of unknown size, perhaps of none, that were reported to the subscribers here.
     pub unknown_gaps: u64,
-    /// Messages that were dropped, since they had come before, or came after they were reported missing.
+    /// Messages that were dropped, since they had come before, after they were reported missing, or before their subscription was
+    /// in force.
     pub behind: u64,
     /// Messages that were dropped on their way in, since shards took nothing; they are reported missing.
     pub overrun: u64,
@@ -121,8 +135,6 @@ pub struct EngineCounts {
     pub given_up: u64,
     /// Messages longer than the engine takes.
     pub too_large: u64,
-    /// Messages kept back, since a ZeroMQ topic was empty or too long for a native frame.
-    pub unroutable: u64,
     /// Payloads that no broker of this version has made.
     pub junk: u64,
     /// Words that found no room, which brokers repeat.

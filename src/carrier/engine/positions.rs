@@ -66,6 +66,27 @@ impl Positions {
         (first, forgotten)
     }
 
+    /// Begins new counts of all topics: it is not known what is missing of them, and nobody is told that the old ones ended. Returns
+    /// the topics.
+    pub(super) fn doubt_all(&mut self) -> Vec<Bytes> {
+        let all =
+            std::mem::take(&mut self.young).into_keys().chain(std::mem::take(&mut self.old).into_keys());
+        let all: Vec<Bytes> = all.collect();
+        // Beyond every position before, so that they are seen to be new.
+        self.messages += 1;
+        for topic in &all {
+            let first = self.messages + 1;
+            let next = TopicPlace { base: first, position: first };
+            let half = if self.young.len() < self.topics_max.unwrap_or(ENGINE_TOPICS_MAX) / 2 {
+                &mut self.young
+            } else {
+                &mut self.old
+            };
+            half.insert(topic.clone(), SentTopic { next, left: first, plan: None });
+        }
+        all
+    }
+
     /// Notes that all messages up to this place have left, or never will.
     pub(super) fn leave(&mut self, topic: &[u8], place: TopicPlace) {
         if let Some((_, sent)) = self.entry_mut(topic)

@@ -9,11 +9,13 @@ use super::arrivals::WayIn;
 use super::conversation::Conversation;
 use super::crossing;
 use super::departures::WayOut;
+use super::exchange::Exchange;
 use super::head::{HeadKind, PayloadHead};
 use super::interest::OwnInterest;
 use super::landings::{Landed, Landing};
 use super::peers::{Change, Learned, PeerNews, Peers};
 use super::subject::Subjects;
+use super::view::{EngineState, PeerView};
 use super::word::{EngineWord, ToldPosition};
 use super::{EngineConfig, EngineCounts, EngineOrder};
 use crate::carrier::link_item::{LinkItem, Owed};
@@ -21,34 +23,6 @@ use crate::carrier::near::{Near, Word};
 use crate::ids::ShardId;
 use crate::limits::{ENGINE_BEAT, ENGINE_RETURN_MAX, ENGINE_SETTLE, ENGINE_TICK, TEXT_BYTES_MAX};
 use crate::topic::{Filter, FilterSet};
-
-/// The state of the connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EngineState {
-    /// There is none.
-    Away,
-    /// It stands, and messages wait for brokers that were there before it.
-    Returning,
-    /// It stands.
-    Connected,
-}
-
-/// Another broker, as people see it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PeerView {
-    /// The name that it gives itself.
-    pub name: Box<str>,
-    /// Tells one start from another.
-    pub start: u64,
-    /// False once it was silent for too long.
-    pub is_here: bool,
-    /// Milliseconds since its last sign of life.
-    pub silent_ms: u64,
-    /// Filters that it wants.
-    pub filters: usize,
-    /// Topics that are heard from it.
-    pub topics: usize,
-}
 
 /// An answer that waits until shards route by what it answers.
 struct Fenced {
@@ -67,6 +41,7 @@ pub struct Engine {
     departures: WayOut,
     arrivals: WayIn,
     conversation: Conversation,
+    exchange: Exchange,
     subjects: Subjects,
     connected_at: Option<MonotonicNs>,
     state: EngineState,
@@ -90,11 +65,12 @@ impl Engine {
         let allowed: Option<FilterSet> = (!config.topics.is_empty()).then(|| topics.collect());
         Engine {
             near: Near::new(config.shards),
-            interest: OwnInterest::default(),
+            interest: OwnInterest::new(config.filters_max),
             peers: Peers::default(),
             departures: WayOut::new(config.start, subjects.clone(), (allowed, config.buffer_bytes_max)),
             arrivals: WayIn::default(),
             conversation: Conversation::new(config.start, subjects.clone()),
+            exchange: Exchange::new(config.shards),
             subjects,
             connected_at: None,
             state: EngineState::Away,
@@ -117,18 +93,38 @@ impl Engine {
                 let ended = self.departures.offer(&batch, self.now);
                 self.conversation.say_positions(ended, None);
             }
+            Some(Word::Watch { watch, topic }) => {
+                let stays = !self.departures.allows(&topic);
+                self.exchange.on_watch((from, watch), (topic, stays), &mut self.near);
+            }
+            Some(Word::Doubted) => self.departures.doubt_all(self.now),
+            Some(Word::Unwatch { watch }) => self.exchange.on_unwatch((from, watch)),
+            Some(Word::Count { watch, count }) => self.exchange.on_count(from, (watch, count), &self.near),
+            Some(Word::Registry { change, lease }) => self.exchange.on_registry(&change, lease),
             None => {}
         }
         self.go_on();
     }
 
+    /// Tells lists to the brokers that are there, and asks them for counts.
+    fn meet(&mut self) {
+        let here = self.peers.iter().filter(|(_, peer)| peer.is_here && peer.name.is_some());
+        let here: Vec<u64> = here.map(|(start, _)| start).collect();
+        self.exchange.meet(&here, &mut self.near);
+    }
+
     fn on_interest(&mut self, filter: Filter, wanted: bool) {
-        if !wanted {
+        let was_of_everything = self.interest.is_of_everything();
+        if !wanted && !was_of_everything {
             self.loosen(&filter);
         }
         let change = (self.near.changes(), self.departures.allows_some_of(&filter));
         let orders = self.interest.change((filter, wanted), change, &self.subjects);
         self.conversation.order(orders);
+        if was_of_everything && !self.interest.is_of_everything() {
+            let near = &mut self.near;
+            self.arrivals.loosen_where(|topic| !near.wants(topic));
+        }
     }
 
     /// Notes that nobody here wants some topics any more: who comes to want them again has missed nothing.
@@ -176,6 +172,7 @@ impl Engine {
         self.conversation.reset(false);
         self.near.forget_fences();
         self.fenced.clear();
+        self.exchange.meet(&[], &mut self.near);
         self.go_on();
     }
 
@@ -188,6 +185,12 @@ impl Engine {
             && let Some(word) = self.interest.next_word()
         {
             self.conversation.say_to_all(&word);
+        }
+        if self.conversation.is_empty() {
+            let seen = |start| self.peers.get(start).map_or(0, |peer| peer.seen);
+            if let Some((start, word)) = self.exchange.next_word(self.near.changes(), seen) {
+                self.conversation.say_to(start, &word);
+            }
         }
         if let Some(order) = self.conversation.next() {
             return Some(order);
@@ -240,9 +243,9 @@ impl Engine {
                 self.on_word(head.start, word)
             }
             HeadKind::Crossing => {
-                let (topic, batch) = crossing::read(payload, head.count, self.config.frame_bytes_max)?;
+                let (topic, batches) = crossing::read(payload, head.count, self.config.frame_bytes_max)?;
                 self.hear(head.start)?;
-                let what = Landed::Messages(batch);
+                let what = Landed::Messages(batches);
                 let (start, place, count) = (head.start, head.place, u64::from(head.count));
                 self.land(Landing { start, topic, place, count, what });
                 Some(())
@@ -263,12 +266,12 @@ impl Engine {
 
     fn land(&mut self, landing: Landing) {
         let (start, topic) = (landing.start, &landing.topic);
-        let is_wanted =
-            self.arrivals.is_firm(start, topic) || (self.departures.allows(topic) && self.near.wants(topic));
+        let is_wanted = self.arrivals.is_firm(start, topic)
+            || self.departures.allows(topic) && (self.interest.is_of_everything() || self.near.wants(topic));
         if is_wanted {
             let seen = self.peers.get(start).map_or(0, |peer| peer.seen);
-            let interest = &self.interest;
-            self.arrivals.take(landing, |topic| interest.is_answered(topic, seen));
+            let (interest, known) = (&self.interest, (seen, self.near.confirmed()));
+            self.arrivals.take(landing, |topic| interest.footing(topic, known));
         }
     }
 
@@ -301,6 +304,16 @@ impl Engine {
                     self.land(Landing { start, topic, place: next, count: 0, what });
                 }
             }
+            EngineWord::List { kind, part } => {
+                // Its name comes first; what is not heard is told again.
+                let Some(name) = &self.peers.get(start)?.name else { return Some(()) };
+                let is_near = *name == self.config.name;
+                self.exchange.on_list((start, is_near), (kind, part), &mut self.near)?;
+            }
+            EngineWord::Heard(heard) => self.exchange.on_heard(start, heard),
+            EngineWord::Counts { round, number, heard, counts } => {
+                self.exchange.on_counts(start, (round, number, heard), counts, &mut self.near);
+            }
             EngineWord::Beat { to } => {
                 let peer = self.peers.get(start)?;
                 if peer.name.is_none() {
@@ -310,7 +323,10 @@ impl Engine {
                 }
             }
             EngineWord::Ask => self.restate_to(start),
-            EngineWord::Bye => self.peers.get_mut(start)?.leave(),
+            EngineWord::Bye => {
+                self.peers.get_mut(start)?.leave();
+                self.meet();
+            }
         }
         Some(())
     }
@@ -343,6 +359,7 @@ impl Engine {
             self.greet(start, true);
             self.restate_to(start);
         }
+        self.meet();
         self.settle();
     }
 
@@ -386,9 +403,10 @@ impl Engine {
 
     /// Notes that a look at all channels has ended.
     pub fn on_looked(&mut self) {
-        let (interest, peers) = (&self.interest, &self.peers);
+        let (interest, peers, confirmed) = (&self.interest, &self.peers, self.near.confirmed());
         self.arrivals.on_looked(|start, topic| {
-            interest.is_answered(topic, peers.get(start).map_or(0, |peer| peer.seen))
+            let seen = peers.get(start).map_or(0, |peer| peer.seen);
+            interest.footing(topic, (seen, confirmed))
         });
         self.go_on();
     }
@@ -401,11 +419,15 @@ impl Engine {
         self.departures.forget_unused_routes(ticks);
         if self.state != EngineState::Away {
             self.settle();
-            let (_, gone) = self.peers.on_tick(now);
+            let (is_news, gone) = self.peers.on_tick(now);
             for start in gone {
                 let change = self.peers.remove(start);
                 self.apply(&change);
                 self.arrivals.drop_origin(start);
+                self.exchange.drop_broker(start, &mut self.near);
+            }
+            if is_news {
+                self.meet();
             }
             if self.next_beat <= now {
                 self.next_beat = now + ENGINE_BEAT;
@@ -421,6 +443,9 @@ impl Engine {
         self.conversation.say_to_all(&EngineWord::Beat { to: self.interest.told() });
         let round_trip = self.begin_round_trip();
         self.conversation.order(round_trip);
+        self.meet();
+        let is_here = |start| self.peers.get(start).is_some_and(|peer| peer.is_here);
+        self.exchange.beat(self.now, is_here, &mut self.near);
         // An answer that has not come for so long may be lost, or what it answers.
         for start in self.peers.late_with(self.interest.told()) {
             self.restate_to(start);
@@ -533,7 +558,6 @@ impl Engine {
             overrun: arrived.overrun,
             given_up: departed.given_up,
             too_large: departed.too_large,
-            unroutable: departed.unroutable,
             junk: self.junk,
             words_dropped: self.conversation.dropped(),
         }
@@ -541,16 +565,8 @@ impl Engine {
 
     /// The other brokers that are known, sorted by name.
     pub fn peers(&self) -> Vec<PeerView> {
-        let view = |(start, peer): (u64, &super::peers::OtherBroker)| {
-            Some(PeerView {
-                name: peer.name.clone()?,
-                start,
-                is_here: peer.is_here,
-                silent_ms: self.now.0.saturating_sub(peer.last_heard().0) / 1_000_000,
-                filters: peer.filters(),
-                topics: self.arrivals.topics_of(start),
-            })
-        };
+        let sizes = |start| (self.arrivals.topics_of(start), self.exchange.publishers_of(start));
+        let view = |(start, peer)| PeerView::of((start, peer), sizes(start), self.now);
         let mut peers: Vec<PeerView> = self.peers.iter().filter_map(view).collect();
         peers.sort_unstable_by(|a, b| (&a.name, a.start).cmp(&(&b.name, b.start)));
         peers

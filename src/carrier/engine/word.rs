@@ -6,7 +6,9 @@
 use bytes::Bytes;
 
 use super::head::{PayloadHead, TopicPlace};
-use crate::limits::{ENGINE_WORD_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX};
+use crate::limits::{
+    ENGINE_WORD_BYTES_MAX, REGISTRATION_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, USER_NAME_BYTES_MAX,
+};
 use crate::topic::Filter;
 
 /// The position of a topic, as words tell it.
@@ -17,6 +19,58 @@ pub(super) struct ToldPosition {
     pub(super) next: TopicPlace,
     /// The sender forgets the topic: no message follows at this place.
     pub(super) is_last: bool,
+}
+
+/// The lists that brokers tell one another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ListKind {
+    /// Topics of which the sender wants the number of subscribers.
+    Topics,
+    /// Direct publishers that are registered at the sender.
+    Publishers,
+}
+
+impl ListKind {
+    /// The number in a word.
+    fn to_wire(self) -> u8 {
+        match self {
+            ListKind::Topics => 0,
+            ListKind::Publishers => 1,
+        }
+    }
+
+    /// The longest entry, in bytes.
+    fn entry_bytes_max(self) -> usize {
+        match self {
+            ListKind::Topics => TOPIC_BYTES_MAX,
+            ListKind::Publishers => REGISTRATION_BYTES_MAX + USER_NAME_BYTES_MAX + REGISTRATION_HEAD_BYTES,
+        }
+    }
+}
+
+/// Bytes of a registration in a list beside its texts: epoch, lease, a flag, three lengths.
+const REGISTRATION_HEAD_BYTES: usize = 8 + 4 + 1 + 3 * 2;
+
+/// A word of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ListPart {
+    /// Grows with each list that begins anew.
+    pub(super) round: u64,
+    /// Counts the words of the round, from 1. The first one takes the place of all that was said before.
+    pub(super) number: u64,
+    /// True if the list is told as it stands.
+    pub(super) is_whole: bool,
+    /// Entries by number; `None`: it is there no longer.
+    pub(super) changes: Vec<(u64, Option<Bytes>)>,
+}
+
+/// The heard end, of one broker's list.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct HeardRound {
+    /// The round.
+    pub(super) round: u64,
+    /// Words of it that were heard.
+    pub(super) heard: u64,
 }
 
 /// A word from one broker to one or all others.
@@ -60,6 +114,20 @@ pub(super) enum EngineWord {
         answer: u64,
         told: Vec<ToldPosition>,
     },
+    /// A part of a list of the sender.
+    List { kind: ListKind, part: ListPart },
+    /// The words of the receiver's list of direct publishers that the sender has heard.
+    Heard(HeardRound),
+    /// The subscribers of topics in the list of the receiver; or none, as a sign of life.
+    Counts {
+        /// The round of the receiver that is answered.
+        round: u64,
+        /// Words with counts in this round so far, with this one.
+        number: u64,
+        /// Words of the receiver in this round that were heard.
+        heard: u64,
+        counts: Vec<(u64, u32)>,
+    },
     /// A sign of life, with the number of changes of the sender's interest.
     Beat { to: u64 },
     /// The receiver is to restate its interest.
@@ -76,6 +144,9 @@ const POSITIONS: u8 = 5;
 const BEAT: u8 = 6;
 const ASK: u8 = 7;
 const BYE: u8 = 8;
+const LIST: u8 = 9;
+const COUNTS: u8 = 10;
+const HEARD: u8 = 11;
 
 /// In a hello, the place of the number that one to all does not have.
 const TO_ALL: u64 = u64::MAX;
@@ -133,6 +204,28 @@ impl EngineWord {
                     put_bytes(&mut out, topic);
                 }
             }
+            EngineWord::List { kind, part: ListPart { round, number, is_whole, changes } } => {
+                out.extend_from_slice(&[LIST, kind.to_wire(), u8::from(*is_whole)]);
+                put(&mut out, *round);
+                put(&mut out, *number);
+                for (number, entry) in changes {
+                    out.push(u8::from(entry.is_some()));
+                    put(&mut out, *number);
+                    entry.iter().for_each(|entry| put_bytes(&mut out, entry));
+                }
+            }
+            EngineWord::Heard(HeardRound { round, heard }) => {
+                put_numbered(&mut out, HEARD, *round);
+                put(&mut out, *heard);
+            }
+            EngineWord::Counts { round, number, heard, counts } => {
+                put_numbered(&mut out, COUNTS, *round);
+                [*number, *heard].iter().for_each(|number| put(&mut out, *number));
+                for (number, count) in counts {
+                    put(&mut out, *number);
+                    out.extend_from_slice(&count.to_le_bytes());
+                }
+            }
             EngineWord::Beat { to } => put_numbered(&mut out, BEAT, *to),
             EngineWord::Ask => out.push(ASK),
             EngineWord::Bye => out.push(BYE),
@@ -162,6 +255,18 @@ impl EngineWord {
             }
             SEEN => EngineWord::Seen { to: rest.number()?, parts: rest.short()? },
             POSITIONS => EngineWord::Positions { answer: rest.number()?, told: rest.list(Rest::told)? },
+            LIST => {
+                let kind = if rest.flag()? { ListKind::Publishers } else { ListKind::Topics };
+                let (is_whole, round, number) = (rest.flag()?, rest.number()?, rest.number()?);
+                let changes = rest.list(|rest| rest.entry(kind))?;
+                EngineWord::List { kind, part: ListPart { round, number, is_whole, changes } }
+            }
+            HEARD => EngineWord::Heard(HeardRound { round: rest.number()?, heard: rest.number()? }),
+            COUNTS => {
+                let (round, number, heard) = (rest.number()?, rest.number()?, rest.number()?);
+                let counts = rest.list(|rest| Some((rest.number()?, rest.short()?)))?;
+                EngineWord::Counts { round, number, heard, counts }
+            }
             BEAT => EngineWord::Beat { to: rest.number()? },
             ASK => EngineWord::Ask,
             BYE => EngineWord::Bye,
@@ -229,12 +334,21 @@ impl<'a> Rest<'a> {
     }
 
     fn topic(&mut self) -> Option<Bytes> {
-        self.bytes(TOPIC_BYTES_MAX).filter(|topic| !topic.is_empty()).map(Bytes::copy_from_slice)
+        self.bytes(TOPIC_BYTES_MAX).map(Bytes::copy_from_slice)
     }
 
     fn filter(&mut self) -> Option<Filter> {
         let kind = self.byte()?;
         Filter::from_wire(kind, self.bytes(TOPIC_BYTES_MAX)?).ok()
+    }
+
+    fn entry(&mut self, kind: ListKind) -> Option<(u64, Option<Bytes>)> {
+        let (is_there, number) = (self.flag()?, self.number()?);
+        let mut bytes = || {
+            let entry = self.bytes(kind.entry_bytes_max()).filter(|entry| !entry.is_empty());
+            entry.map(Bytes::copy_from_slice)
+        };
+        Some((number, if is_there { Some(bytes()?) } else { None }))
     }
 
     fn told(&mut self) -> Option<ToldPosition> {
@@ -277,6 +391,26 @@ mod tests {
                 answer: 5,
                 told: vec![ToldPosition { topic: Bytes::from_static(b" "), next, is_last: false }; 2],
             },
+            EngineWord::List {
+                kind: ListKind::Topics,
+                part: ListPart {
+                    round: 2,
+                    number: 1,
+                    is_whole: false,
+                    changes: vec![(4, Some(Bytes::from_static(b"a"))), (3, None)],
+                },
+            },
+            EngineWord::List {
+                kind: ListKind::Publishers,
+                part: ListPart {
+                    round: 3,
+                    number: 2,
+                    is_whole: true,
+                    changes: vec![(5, Some(vec![7; 4_000].into()))],
+                },
+            },
+            EngineWord::Heard(HeardRound { round: 2, heard: 3 }),
+            EngineWord::Counts { round: 2, number: 7, heard: 1, counts: vec![(4, 3), (5, u32::MAX)] },
             EngineWord::Beat { to: 5 },
             EngineWord::Ask,
             EngineWord::Bye,

@@ -10,8 +10,9 @@ use super::super::rig::Rig;
 use super::*;
 use crate::fanout::OverflowPolicy;
 use crate::limits::{CONTROL_BYTES_MAX, LEASE_DEFAULT, LEAVERS_MAX};
-use crate::registry::ModeRules;
+use crate::registry::{Mode, ModeRules};
 
+mod far;
 mod owners;
 mod turns;
 

@@ -24,6 +24,8 @@ pub(super) struct Cluster {
     pub(super) trouble: Trouble,
     pub(super) seed: u64,
     pub(super) buffer_bytes_max: usize,
+    /// Filters of which a broker tells the others.
+    pub(super) filters_max: usize,
     /// The queues of clients.
     pub(super) client_bounds: QueueBounds,
     pub(super) link_items: usize,
@@ -38,6 +40,7 @@ impl Default for Cluster {
             trouble: Trouble::default(),
             seed: 0,
             buffer_bytes_max: 1 << 20,
+            filters_max: 1_000,
             client_bounds: QueueBounds::default(),
             link_items: 8,
             topics: Vec::new(),
@@ -212,6 +215,7 @@ fn build(
         cluster: "sim".into(),
         topics: setting.topics.clone(),
         buffer_bytes_max: setting.buffer_bytes_max,
+        filters_max: setting.filters_max,
         frame_bytes_max: config.frame_bytes_max,
     };
     House::new(&config, Engine::new(engine, engine_now), setting.link_items, now)

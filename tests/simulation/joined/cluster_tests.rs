@@ -98,6 +98,7 @@ impl Run {
             seed,
             buffer_bytes_max: if rng.bool() { 3_000 } else { 1 << 20 },
             link_items: rng.usize(1..10),
+            filters_max: if rng.bool() { 2 } else { 1_000 },
             ..Cluster::default()
         };
         let mut brokers = Brokers::new(&Cluster { trouble: Trouble::default(), ..setting.clone() });

@@ -35,6 +35,8 @@ pub(super) struct Guest {
     pub(super) heard: BTreeMap<String, Heard>,
     /// Requests that were answered.
     pub(super) done: Vec<u32>,
+    /// By request: the subscribers that were counted last.
+    pub(super) counts: BTreeMap<u32, u32>,
     /// It comes and goes with its subscriptions, so that holes are none of the brokers' faults.
     pub(super) is_fickle: bool,
     /// The queue to the other broker has the policy `latest`, which may tell of a hole before its place.
@@ -55,6 +57,7 @@ impl Guest {
             client,
             heard: BTreeMap::new(),
             done: Vec::new(),
+            counts: BTreeMap::new(),
             is_fickle: false,
             is_told_early: false,
         }
@@ -69,6 +72,13 @@ impl Guest {
         } else {
             Frame::Unsubscribe { filter, request, subscriber, kind }
         });
+        request
+    }
+
+    /// Asks for the number of subscribers of a topic, now and whenever it changes. Returns the number of the request.
+    pub(super) fn watch(&mut self, topic: &str) -> u32 {
+        let request = self.client.next_request();
+        self.client.say(&Frame::WatchSubscribers { topic: topic.as_bytes(), request });
         request
     }
 
@@ -99,6 +109,7 @@ impl Guest {
                     heard.unknown += u64::from(missed == 0);
                 }
                 Incoming::Done(request) => self.done.push(request),
+                Incoming::Count { request, count } => _ = self.counts.insert(request, count),
                 Incoming::Welcome(_) | Incoming::Error { request: 0, code: ErrorCode::ShuttingDown } => {}
                 other => unreachable!("nobody asked for {other:?}"),
             }

@@ -9,9 +9,11 @@
 //! | `server` | an engine that loses, doubles and brings late, and its connections |
 //! | `cluster` | brokers over it, and the steps that move them |
 //! | `cluster_tests` | the promises that these keep |
+//! | `count_tests` | the same of counts of subscribers |
 
 mod cluster;
 mod cluster_tests;
+mod count_tests;
 mod guest;
 mod house;
 mod pair;
