@@ -10,11 +10,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType,
 };
+use serde_json::json;
 use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
 use super::new_file::{is_there, write_new};
-use super::output::{note, print};
+use super::output::{Format, json_line, note, print};
 use super::{Exit, Failure, Utc};
 use crate::transport::CertificateFacts;
 
@@ -114,6 +115,10 @@ struct SignedArgs {
 struct ShowArgs {
     /// A PEM file; its first certificate is shown.
     file: PathBuf,
+
+    /// Output format: text, or json for an object.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 pub(super) fn run(args: CertArgs) -> Result<Exit, Failure> {
@@ -278,6 +283,11 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
     let facts = CertificateFacts::read("file", &args.file)?;
     let unix = facts.ends_at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let utc = Utc { unix_ns: u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX) };
+    if args.output == Format::Json {
+        let (valid_until, fingerprint) = (utc.to_string(), facts.fingerprint.to_string());
+        let object = json!({ "names": facts.names, "valid_until": valid_until, "fingerprint": fingerprint });
+        return print(json_line(&object));
+    }
     let names = if facts.names.is_empty() { "none".to_owned() } else { facts.names.join(" ") };
     print(format!("names        {names}\nvalid until  {utc}\nfingerprint  {}\n", facts.fingerprint))
 }

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::message_format::MessageFormat;
+use super::message_out::MessageOut;
 use super::utc::Utc;
 use crate::printable::{printable, printable_json};
 use crate::{Event, Gap, Message};
@@ -24,11 +26,13 @@ pub(super) enum EventFormat {
 
 /// Prints events to `out`, and what is not data to `notes`.
 pub(super) struct EventWriter<W, N> {
-    out: W,
+    out: MessageOut<W>,
     notes: N,
     format: EventFormat,
-    /// `out` is a terminal, on which payloads might act.
-    on_terminal: bool,
+    /// The form of a message, if it is more than its payload.
+    layout: Option<MessageFormat>,
+    /// Messages that were written.
+    messages: u64,
     /// One object, before it is written.
     json: Vec<u8>,
     /// Gaps for which `notes` had no room.
@@ -45,18 +49,28 @@ struct GapSum {
 }
 
 impl<W: Write, N: Write> EventWriter<W, N> {
+    /// `on_terminal`: `out` is one, on which payloads might act.
     pub(super) fn new(out: W, notes: N, format: EventFormat, on_terminal: bool) -> Self {
-        EventWriter { out, notes, format, on_terminal, json: Vec::new(), unwritten: GapSum::default() }
+        let out = MessageOut::new(out, on_terminal && format == EventFormat::Text);
+        let (json, unwritten) = (Vec::new(), GapSum::default());
+        EventWriter { out, notes, format, layout: None, messages: 0, json, unwritten }
+    }
+
+    /// Messages in this form rather than as their payloads; JSON has a form of its own.
+    pub(super) fn with_layout(mut self, layout: Option<MessageFormat>) -> Self {
+        self.layout = layout;
+        self
     }
 
     /// Prints one event; fails only when `out` does.
     pub(super) fn write(&mut self, event: &Event) -> io::Result<()> {
+        self.messages += u64::from(matches!(event, Event::Message(_)));
         match (event, self.format) {
             (Event::Message(message), EventFormat::Text) => {
-                self.parts(message, b"\t")?;
-                self.out.write_all(b"\n")
+                self.message(message, b"\t")?;
+                self.out.bytes(b"\n")
             }
-            (Event::Message(message), EventFormat::Raw) => self.parts(message, b""),
+            (Event::Message(message), EventFormat::Raw) => self.message(message, b""),
             (Event::Message(message), EventFormat::Json) => self.line(&MessageObject::of(message)),
             (Event::CaughtUp, EventFormat::Json) => self.line(&CaughtUpObject { caught_up: true }),
             (Event::CaughtUp, EventFormat::Text | EventFormat::Raw) => {
@@ -74,6 +88,15 @@ impl<W: Write, N: Write> EventWriter<W, N> {
                 Ok(())
             }
         }
+    }
+
+    /// Writes a line of our own between messages.
+    pub(super) fn line_of_ours(&mut self, line: &str) -> io::Result<()> {
+        self.out.bytes(line.as_bytes())
+    }
+
+    pub(super) fn format(&self) -> EventFormat {
+        self.format
     }
 
     /// Hands on all that is buffered.
@@ -99,32 +122,19 @@ impl<W: Write, N: Write> EventWriter<W, N> {
         is_written
     }
 
-    /// The payload; of a ZeroMQ message the parts behind the topic, and one of a single part is its topic.
-    fn parts(&mut self, message: &Message, between: &[u8]) -> io::Result<()> {
-        if message.multipart && message.payload.is_empty() {
-            return self.data(&message.topic);
+    fn message(&mut self, message: &Message, between: &[u8]) -> io::Result<()> {
+        match &self.layout {
+            Some(layout) => layout.write(message, self.messages, &mut self.out),
+            None => self.out.parts(message, between),
         }
-        for (at, part) in message.parts().enumerate() {
-            self.out.write_all(if at > 0 { between } else { b"" })?;
-            self.data(&part)?;
-        }
-        Ok(())
-    }
-
-    /// Bytes of a publisher, as they are where no terminal would obey them.
-    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.on_terminal && self.format == EventFormat::Text {
-            return write!(self.out, "{}", printable(bytes));
-        }
-        self.out.write_all(bytes)
     }
 
     fn line(&mut self, object: &impl Serialize) -> io::Result<()> {
         self.json.clear();
         serde_json::to_writer(&mut self.json, object)?;
         let text = std::str::from_utf8(&self.json).expect("JSON is text");
-        self.out.write_all(printable_json(text).as_bytes())?;
-        self.out.write_all(b"\n")
+        self.out.bytes(printable_json(text).as_bytes())?;
+        self.out.bytes(b"\n")
     }
 }
 

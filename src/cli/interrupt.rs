@@ -72,9 +72,19 @@ impl Interrupt {
         while !self.is_asked() && self.asked.recv_deadline(due) != Err(RecvTimeout::TimedOut) {}
     }
 
+    /// For reads that fail when the end is asked for.
+    pub(super) fn reads(&self) -> io::Result<InterruptedReads> {
+        self.pipe.try_clone().map(InterruptedReads)
+    }
+}
+
+/// The end that a signal asks for, as whoever reads files sees it.
+pub(super) struct InterruptedReads(PipeReader);
+
+impl InterruptedReads {
     /// A file whose reads fail when the end is asked for.
-    pub(super) fn reader(&self, file: File) -> io::Result<impl Read + 'static> {
-        Ok(InterruptedReader { file, pipe: self.pipe.try_clone()? })
+    pub(super) fn reader(&self, file: File) -> io::Result<impl Read + use<>> {
+        Ok(InterruptedReader { file, pipe: self.0.try_clone()? })
     }
 }
 

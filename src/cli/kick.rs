@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::operator_args::{OperatorArgs, encoded};
-use super::output::{note, print};
+use super::output::{Format, json_line, note, print};
 use super::{Exit, Failure};
 use crate::ids::SessionNumber;
 
@@ -29,6 +29,10 @@ pub(super) struct KickArgs {
     #[arg(long)]
     user: bool,
 
+    /// Output format: text with a session per line, or json for an object.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+
     #[command(flatten)]
     operator: OperatorArgs,
 }
@@ -38,6 +42,9 @@ pub(super) fn run(args: KickArgs) -> Result<Exit, Failure> {
     let name = if is_session { "session" } else { "user" };
     let request = format!("POST /api/v1/kick?{name}={}", encoded(&args.whom));
     let object = args.operator.ask_for_object(&request)?;
+    if args.output == Format::Json {
+        return print(json_line(&object)).map(|()| Exit::Fine);
+    }
     let kicked: Vec<&str> =
         object["kicked"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     print(kicked.iter().map(|session| format!("{session}\n")).collect::<String>())?;

@@ -4,7 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `systemd` | the state of the broker, for the service manager |
-//! | `broker`, `publish`, `subscribe`, `registry`, `peers`, `reload`, `sessions`, `history`, `top`, `kick`, `drain`, `doctor`, `completions`, `man` | a subcommand each |
+//! | `broker`, `publish`, `subscribe`, `ping`, `latency`, `registry`, `peers`, `reload`, `sessions`, `history`, `top`, `kick`, `drain`, `doctor`, `completions`, `man` | a subcommand each |
 //! | `broker_options` | from the options of a broker to one that can be started |
 //! | `doctor_engine` | what `doctor` says of an engine |
 //! | `live_config`, `live_files` | what a running broker reads again: its options, and files |
@@ -12,7 +12,10 @@
 //! | `config_file`, `config_command` | the file that sets options, too; the subcommand for it |
 //! | `log_options`, `serving` | the options of logs, and those of a broker that only the command has |
 //! | `exit`, `output`, `interrupt` | the end of a command; what it writes; the signals that end it |
-//! | `event_writer`, `payloads`, `pace` | what `sub` prints; what `pub` sends, and when |
+//! | `event_writer`, `message_format`, `message_out` | what `sub` prints: events; a message in a form that is asked for; bytes of publishers |
+//! | `received`, `seconds` | the sums over what `sub` has received; a tick each second |
+//! | `payloads`, `template`, `pace`, `progress` | what `pub` sends; payloads with fields; when it sends; how far it is |
+//! | `round_trips` | the times that `ping` and `latency` measure |
 //! | `core_dumps` | core dumps of commands that hold secrets |
 //! | `http_address`, `utc` | forms of an address and of a time |
 //! | `new_file` | files that are written, and never over others |
@@ -40,19 +43,27 @@ mod http_address;
 mod http_client;
 mod interrupt;
 mod kick;
+mod latency;
 mod live_config;
 mod live_files;
 mod log_options;
 mod man;
+mod message_format;
+mod message_out;
 mod new_file;
 mod operator_args;
 mod output;
 mod pace;
 mod payloads;
 mod peers;
+mod ping;
+mod progress;
 mod publish;
+mod received;
 mod registry;
 mod reload;
+mod round_trips;
+mod seconds;
 mod serving;
 mod sessions;
 mod settings;
@@ -60,6 +71,7 @@ mod sources;
 mod subscribe;
 mod systemd;
 mod table;
+mod template;
 mod top;
 mod user;
 mod utc;
@@ -87,6 +99,7 @@ Examples:
   corecast broker                                  # listens on tcp://127.0.0.1:6680
   corecast sub 'prices.>'                          # in another terminal
   corecast pub prices.eur.usd 1.0842               # in a third
+  corecast ping                                    # is the broker there, and how far away?
   seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
 
 Every option can also be set by an environment variable named after its command: `sub --count` is CORECAST_SUB_COUNT. \
@@ -119,7 +132,9 @@ pub struct Cli {
 enum Command {
     Broker(broker::BrokerArgs),
     Pub(Box<publish::PubArgs>),
-    Sub(subscribe::SubArgs),
+    Sub(Box<subscribe::SubArgs>),
+    Ping(ping::PingArgs),
+    Latency(Box<latency::LatencyArgs>),
     Registry(registry::RegistryArgs),
     Peers(peers::PeersArgs),
     User(user::UserArgs),
@@ -197,6 +212,8 @@ impl Cli {
             Command::Broker(args) => args.options.read_file(&mut self.logs, sources),
             Command::Pub(args) => args.client.read_file(sources),
             Command::Sub(args) => args.client.read_file(sources),
+            Command::Ping(args) => args.client.read_file(sources),
+            Command::Latency(args) => args.client.read_file(sources),
             Command::Registry(args) => args.client.read_file(sources),
             Command::Config(args) => args.read_file(&mut self.logs, sources),
             _ => Ok(()),
@@ -223,7 +240,9 @@ impl Cli {
         match self.command {
             Command::Broker(args) => broker::run(args, &logs),
             Command::Pub(args) => publish::run(*args),
-            Command::Sub(args) => subscribe::run(args),
+            Command::Sub(args) => subscribe::run(*args),
+            Command::Ping(args) => ping::run(args),
+            Command::Latency(args) => latency::run(*args),
             Command::Registry(args) => registry::run(args),
             Command::Peers(args) => peers::run(args),
             Command::User(args) => user::run(args),

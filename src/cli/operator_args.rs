@@ -23,7 +23,7 @@ pub(super) struct OperatorArgs {
     client: HttpClientArgs,
 
     /// Timeout for the answer.
-    #[arg(long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(15)))]
+    #[arg(short = 't', long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(15)))]
     timeout: TimeSpan,
 }
 

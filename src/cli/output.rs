@@ -1,7 +1,7 @@
 //! Owns how commands write: results to stdout, with errors that are handled; all else to stderr, as best it can.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -45,6 +45,11 @@ fn write_all(text: impl AsRef<[u8]>) -> io::Result<()> {
 /// A value as JSON on a line, for programs; on a terminal it does nothing either.
 pub(super) fn json_line(value: &impl Serialize) -> String {
     format!("{}\n", printable_json(&serde_json::json!(value).to_string()))
+}
+
+/// True if somebody may be watching stderr: words on how far a command is are for people.
+pub(super) fn is_watched() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Writes a line to stderr, as far as somebody reads it.

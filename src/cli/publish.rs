@@ -4,15 +4,18 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::client_args::ClientArgs;
 use super::interrupt::Interrupt;
+use super::output::{Format, is_watched, note, print};
 use super::pace::Pace;
-use super::payloads::{Lines, Payloads};
+use super::payloads::{Lines, Payloads, read_file};
+use super::progress::SendProgress;
 use super::settings::Settings;
+use super::template::Template;
 use super::{Exit, Failure};
 use crate::config::{Size, TimeSpan, parse_count, parse_rate_hz, parse_timeout};
 use crate::limits::{FRAME_BYTES_MAX_LIMIT, INTERRUPTED_MAX};
@@ -22,6 +25,8 @@ const EXAMPLES: &str = "\
 Examples:
   corecast pub prices.eur.usd 1.0842
   corecast pub log --lines /var/log/syslog
+  corecast pub reports --file report.pdf           # all of it in one message
+  corecast pub load '{\"n\":{{count}},\"value\":{{random 1 100}}}' --template --repeat 1000 --rate 10
   seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
   corecast pub load --count 100000 --size 64 --rate 5000
   corecast pub prices.eur.usd 1.0842 --broker tls://broker.example.org:6680 --token-file feeds.token
@@ -30,11 +35,17 @@ Examples:
 A broker with users (`corecast user --help`) wants a token, a client certificate or, at a Unix socket, the uid of one that may \
 publish the topic.
 
-A file is sent line by line, without the newlines and otherwise byte for byte: `corecast sub` prints each payload and a \
+With --template, {{count}} is the number of the message from 1, {{time}} the time in RFC 3339, and {{random FROM TO}} a whole number \
+from FROM to TO.
+
+With --lines a file is sent line by line, without the newlines and otherwise byte for byte: `corecast sub` prints each payload and a \
 newline, and so restores a text file. With a message or generated ones, the exit code is 3 if they were sent slower than \
 --rate; with --lines the rate is only an upper limit.
 
 On SIGTERM and SIGINT it waits up to 5 s for the broker to take what was sent, and exits with 1.";
+
+/// Time in which a terminal hears nothing of a wait for subscribers.
+const FIRST_COUNT: Duration = Duration::from_millis(250);
 
 /// The last words where that takes too long.
 const TOO_LATE: &str = "error: interrupted, and the broker has not taken in time what was sent";
@@ -47,17 +58,29 @@ pub(super) struct PubArgs {
     topic: Topic,
 
     /// Payload of a single message, any bytes; --count repeats it.
-    #[arg(conflicts_with = "lines", allow_negative_numbers = true)]
+    #[arg(conflicts_with_all = ["lines", "whole"], allow_negative_numbers = true)]
     message: Option<OsString>,
+
+    /// File that is published whole, as one message; - is stdin.
+    #[arg(long = "file", value_name = "FILE", conflicts_with = "lines")]
+    whole: Option<PathBuf>,
 
     /// File whose lines are published, one message each; - is stdin.
     #[arg(long, value_name = "FILE")]
     lines: Option<PathBuf>,
 
-    /// Number of messages; with --lines, the maximum. Without MESSAGE and --lines the messages are generated: a
+    /// Number of messages; with --lines, the maximum. Without MESSAGE, --file and --lines the messages are generated: a
     /// counter from 1, padded with zeros.
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
+
+    /// Times to publish the message, the file, or all lines of a file.
+    #[arg(long, value_name = "N", conflicts_with = "count", value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: Option<u64>,
+
+    /// Fill in {{count}}, {{time}} and {{random FROM TO}}, in the message, the file, or each line.
+    #[arg(long)]
+    template: bool,
 
     /// Size of each generated message.
     #[arg(long, value_name = "BYTES", default_value_t = Size(64))]
@@ -73,8 +96,12 @@ pub(super) struct PubArgs {
 
     /// Timeout of each wait: for a broker that is away, for the subscribers, and at the end for the broker to take
     /// what was sent. A connected broker that says nothing counts as away after two of its heartbeats, 30 s by default.
-    #[arg(long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(60)))]
+    #[arg(short = 't', long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(60)))]
     timeout: TimeSpan,
+
+    /// Output format: text, which is nothing if all is well, or json for an object with the sums of what was sent.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 
     #[command(flatten)]
     direct: Settings<DirectConfig>,
@@ -89,14 +116,28 @@ pub(super) struct PubArgs {
 impl PubArgs {
     /// Where the payloads come from.
     fn payloads(&mut self, interrupt: &Interrupt) -> Result<Payloads, Failure> {
-        if let Some(message) = self.message.take() {
-            return Ok(Payloads::Same { payload: message.into_vec(), left: self.count.unwrap_or(1) });
+        let times = self.repeat.or(self.count);
+        let whole = match (self.message.take(), &self.whole) {
+            (Some(message), _) => Some((message.into_vec(), "message")),
+            (None, Some(path)) => Some((read_file(path, interrupt)?, "file")),
+            (None, None) => None,
+        };
+        if let Some((payload, name)) = whole {
+            return self.same(payload, name, times.unwrap_or(1));
         }
         if let Some(path) = &self.lines {
+            if self.repeat.is_some() && path.as_os_str() == "-" {
+                return Err(Failure::new(Exit::Usage, "stdin can be read once").of_field("repeat"));
+            }
             return Ok(Payloads::Lines {
-                lines: Lines::open(path, interrupt)?,
+                lines: Lines::open(path, self.repeat.unwrap_or(1), interrupt)?,
                 left: self.count.unwrap_or(u64::MAX),
+                are_templates: self.template,
             });
+        }
+        if self.template || self.repeat.is_some() {
+            let field = if self.template { "template" } else { "repeat" };
+            return Err(Failure::new(Exit::Usage, "it wants a message, --file or --lines").of_field(field));
         }
         match self.count {
             Some(_) if self.size.0 > FRAME_BYTES_MAX_LIMIT => {
@@ -107,9 +148,23 @@ impl PubArgs {
                     .hint(format!("a frame has at most {most}, by default 4MiB")))
             }
             Some(count) => Ok(Payloads::Generated { size: self.size.0, given: 0, count }),
-            None => Err(Failure::new(Exit::Usage, "there is nothing to publish")
-                .hint("give a message, --lines FILE (- is stdin), or --count N for generated messages")),
+            None => Err(Failure::new(Exit::Usage, "there is nothing to publish").hint(
+                "give a message, --file FILE, --lines FILE (- is stdin), or --count N for generated messages",
+            )),
         }
+    }
+
+    /// One payload, so many times.
+    fn same(&self, payload: Vec<u8>, name: &'static str, times: u64) -> Result<Payloads, Failure> {
+        if self.template {
+            let template = Template::parse(&payload)
+                .map_err(|why| Failure::new(Exit::Usage, why).of_field("template"))?;
+            return Ok(Payloads::Filled { template, given: 0, count: times });
+        }
+        if is_watched() && Template::is_meant_by(&payload) {
+            note("note: what stands between {{ and }} is sent as it is; --template fills it in");
+        }
+        Ok(Payloads::Same { payload, left: times, name })
     }
 }
 
@@ -129,10 +184,12 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
         publisher.check_length(&args.topic, bytes).map_err(|e| not_published(e, &payloads))?;
     }
     if let Some(wanted) = args.wait_subscribers {
-        let there = publisher.wait_for_subscribers_async(&args.topic, wanted, timeout);
+        let there = wait_for_subscribers(&mut publisher, &args.topic, wanted, timeout);
         interrupt.unless_asked(there).ok_or_else(|| interrupted(0))??;
     }
-    let sent = publish_all(&mut publisher, &args, payloads, &mut interrupt);
+    let mut progress = SendProgress::start(payloads.count_to_come())?;
+    let sent = publish_all(&mut publisher, &args, payloads, &mut interrupt, &mut progress);
+    progress.end();
     // What was sent before an error is delivered all the same, unless the broker is gone: it was waited for.
     let is_gone = sent.as_ref().is_err_and(|stopped| stopped.is_broker_gone);
     let time = if interrupt.is_asked() { timeout.min(INTERRUPTED_MAX) } else { timeout };
@@ -142,6 +199,9 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
         _ => stopped.failure,
     })?;
     taken?;
+    if args.output == Format::Json {
+        print(progress.object(&String::from_utf8_lossy(args.topic.as_bytes())))?;
+    }
     if sent.rate_kept {
         return Ok(Exit::Fine);
     }
@@ -150,6 +210,30 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
         Exit::RateNotReached,
         format!("{} messages were sent slower than {rate} a second", sent.messages),
     ))
+}
+
+/// Waits for the subscribers; says on a terminal how many are there.
+async fn wait_for_subscribers(
+    publisher: &mut Publisher,
+    topic: &Topic,
+    wanted: usize,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let start = Instant::now();
+    if is_watched() {
+        // Those that are there already are no wait worth a word.
+        let first = publisher.wait_for_subscribers_async(topic, 1, timeout.min(FIRST_COUNT)).await;
+        let mut there = first.unwrap_or(0);
+        while there < wanted {
+            note(format!("waiting: {there} of {wanted} subscribers are there"));
+            let left = timeout.saturating_sub(start.elapsed());
+            // The last question has the error, with all that are wanted.
+            let Ok(now) = publisher.wait_for_subscribers_async(topic, there + 1, left).await else { break };
+            there = now;
+        }
+    }
+    let left = timeout.saturating_sub(start.elapsed());
+    publisher.wait_for_subscribers_async(topic, wanted, left).await.map(drop)
 }
 
 /// The outcome of sending.
@@ -175,6 +259,7 @@ fn publish_all(
     args: &PubArgs,
     mut payloads: Payloads,
     interrupt: &mut Interrupt,
+    progress: &mut SendProgress,
 ) -> Result<Sent, Stopped> {
     let mut pace = args.rate.map(|hz| Pace::start(hz, payloads.have_own_pace()));
     let mut payload = Vec::new();
@@ -190,6 +275,7 @@ fn publish_all(
             is_broker_gone: error.kind() == ErrorKind::Unreachable,
             failure: not_published(error, &payloads),
         })?;
+        progress.add(payload.len());
     }
     Ok(Sent { messages: publisher.published(), rate_kept: pace.is_none_or(|pace| pace.is_kept()) })
 }
@@ -236,8 +322,21 @@ mod tests {
             payloads(&["t", "--count", "9"]),
             Ok(Payloads::Generated { size: 64, count: 9, .. })
         ));
-        let nothing = payloads(&["t"]).err().expect("nothing to publish");
-        assert_eq!(nothing.exit(), Exit::Usage);
+        assert!(matches!(payloads(&["t", "hi", "--repeat", "3"]), Ok(Payloads::Same { left: 3, .. })));
+        let filled = payloads(&["t", "{{count}}", "--template", "-n", "3"]);
+        assert!(matches!(filled, Ok(Payloads::Filled { count: 3, .. })));
+        assert!(matches!(payloads(&["t", "{{count}}"]), Ok(Payloads::Same { left: 1, .. })));
+        for (line, part) in [
+            (&["t"][..], "nothing to publish"),
+            (&["t", "{{no}}", "--template"], "`{{no}}` is no field"),
+            (&["t", "--count", "3", "--template"], "it wants a message"),
+            (&["t", "--repeat", "3"], "it wants a message"),
+            (&["t", "--lines", "-", "--repeat", "3"], "stdin can be read once"),
+        ] {
+            let failure = payloads(line).err().expect("it cannot be sent");
+            assert_eq!(failure.exit(), Exit::Usage);
+            assert!(failure.to_string().contains(part), "{failure}");
+        }
     }
 
     #[test]
@@ -254,6 +353,10 @@ mod tests {
             (&["a..b", "hi"][..], "empty level"),
             (&["a.*", "hi"], "wildcard"),
             (&["t", "hi", "--lines", "-"], "cannot be used with"),
+            (&["t", "hi", "--file", "-"], "cannot be used with"),
+            (&["t", "--file", "a", "--lines", "b"], "cannot be used with"),
+            (&["t", "hi", "--count", "1", "--repeat", "1"], "cannot be used with"),
+            (&["t", "hi", "--repeat", "0"], "0 is not in 1.."),
             (&["t", "--count", "1", "--rate", "0"], "above 0"),
             (&["t", "--count", "1", "--size", "1.5"], "whole number"),
             (&["t", "hi", "--broker", "localhost"], "tcp://HOST:PORT"),

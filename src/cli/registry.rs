@@ -38,7 +38,7 @@ pub(super) struct RegistryArgs {
 
     /// With --watch, time after which to exit with 0; otherwise the timeout for the broker, with exit code 27. Without it,
     /// a broker that does not answer within 5 s is a failure (exit code 1).
-    #[arg(long, value_name = "SECS", value_parser = parse_timeout)]
+    #[arg(short = 't', long, value_name = "SECS", value_parser = parse_timeout)]
     timeout: Option<TimeSpan>,
 
     /// Output format: text for a table, or json with one object per line.

@@ -1,9 +1,10 @@
 //! `corecast reload`: has a running broker read its files again, and reports the result.
 
 use clap::Args;
+use serde_json::json;
 
 use super::operator_args::OperatorArgs;
-use super::output::print;
+use super::output::{Format, json_line, print};
 use super::{Exit, Failure};
 
 const EXAMPLES: &str = "\
@@ -23,11 +24,19 @@ restart, and is named.";
 pub(super) struct ReloadArgs {
     #[command(flatten)]
     broker: OperatorArgs,
+
+    /// Output format: text, or json for an object with what was read, line by line.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 pub(super) fn run(args: ReloadArgs) -> Result<Exit, Failure> {
     let answer = args.broker.answer("POST /reload")?;
     match answer.status {
+        200 if args.output == Format::Json => {
+            let lines: Vec<&str> = answer.text.lines().collect();
+            print(json_line(&json!({ "reloaded": lines }))).map(|()| Exit::Fine)
+        }
         200 => print(answer.text).map(|()| Exit::Fine),
         _ => {
             let lines = answer.text.lines().map(|line| line.strip_prefix("error: ").unwrap_or(line));

@@ -104,8 +104,15 @@ impl<C: Configuration> Args for Settings<C> {
     }
 }
 
+/// Options with a short name, by their fields.
+const SHORT: &[(&str, char)] = &[("broker", 'b')];
+
 fn argument<C: Configuration>(option: &'static ConfigOption<C>) -> Arg {
     let argument = Arg::new(option.field).long(option.key).help(option.help);
+    let argument = match SHORT.iter().find(|(field, _)| *field == option.field) {
+        Some((_, short)) => argument.short(*short),
+        None => argument,
+    };
     let check = move |text: &str| option.check(text).map(|()| text.to_owned());
     let of_value = |argument: Arg| {
         argument

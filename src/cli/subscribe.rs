@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::str::FromStr as _;
 use std::time::Instant;
 
 use clap::Args;
@@ -10,7 +11,10 @@ use corecast_executors::{Either, Inbox, WaitIsOver, first, link, watch_reader};
 use super::client_args::ClientArgs;
 use super::event_writer::{EventFormat, EventWriter};
 use super::interrupt::{Interrupt, LAST_LINE_TIME, OUTPUT_LOST, TimeLimit};
-use super::output::{note, write_failed};
+use super::message_format::{MessageFormat, PLACEHOLDERS};
+use super::output::{is_watched, note, write_failed};
+use super::received::Received;
+use super::seconds::Seconds;
 use super::{Exit, Failure};
 use crate::config::{TimeSpan, parse_timeout};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
@@ -21,7 +25,10 @@ const EXAMPLES: &str = "\
 Examples:
   corecast sub prices.eur.usd
   corecast sub 'prices.*.usd' 'news.>'             # * is one level, > is the rest
-  corecast sub numbers --count 1000000 --timeout 30 > numbers.txt
+  corecast sub -v 'prices.>'                       # with topics
+  corecast sub -F '%T %t %p' 'prices.>'            # with time and topic: see below
+  corecast sub --rate '>'                          # how many come each second
+  corecast sub numbers -n 1000000 -t 30 > numbers.txt
   corecast sub '>' -o json | jq .topic
   corecast sub 'prices.>' --from last              # what a broker with --keep 'prices.>=last' has first
   corecast sub 'prices.>' --broker tls://broker.example.org:6680 --token-file desk.token
@@ -38,6 +45,15 @@ have \"history\":true, and {\"caught_up\":true} stands behind the last of them; 
 
 SIGTERM and SIGINT end it after a whole line; the exit code is 0, or 1 if --count was not reached.
 
+With --format each line is a text in which these stand for parts of the message; with -o raw no newline follows it:
+";
+
+const NOTES: &str = "
+
+With --rate, and with --stats at the end, messages are counted: how many came, in how many bytes of payload, and how many are \
+missed. --stats adds the ages of messages, from the clock of their publisher to this one. On a terminal, a short form of it is \
+said at Ctrl-C.
+
 On a terminal, control characters and line breaks in payloads are shown as \\x1b and \\n; with -o raw, and in files and \
 pipes, payloads are unchanged.";
 
@@ -46,7 +62,7 @@ const OUT_BYTES: usize = 256 << 10;
 
 /// Print what is published: payloads on stdout, everything else on stderr.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = [EXAMPLES, PLACEHOLDERS, NOTES].concat())]
 pub(super) struct SubArgs {
     /// Topics to subscribe to: exact names, or patterns with * for one level and > for the rest.
     #[arg(required = true, value_name = "FILTER")]
@@ -62,18 +78,34 @@ pub(super) struct SubArgs {
     resume: bool,
 
     /// Number of messages after which to exit.
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
 
     /// Time after which to exit, with exit code 27. An absent broker is waited for up to 5 s: if that ends first, the
     /// exit code is 1.
-    #[arg(long, value_name = "SECS", value_parser = parse_timeout)]
+    #[arg(short = 't', long, value_name = "SECS", value_parser = parse_timeout)]
     timeout: Option<TimeSpan>,
 
     /// Output format: text with a newline after each payload, raw with nothing between them, or json with one
     /// object per line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: EventFormat,
+
+    /// Print the topic before each payload: the same as --format '%t %p'.
+    #[arg(short, long, conflicts_with_all = ["format", "rate"])]
+    verbose: bool,
+
+    /// Form of each message: a text with placeholders such as %t, which are listed below.
+    #[arg(short = 'F', long, value_name = "TEXT", conflicts_with = "rate", value_parser = MessageFormat::from_str)]
+    format: Option<MessageFormat>,
+
+    /// Print how many messages came, once a second, rather than messages.
+    #[arg(long)]
+    rate: bool,
+
+    /// At the end, print on stderr how many messages came, their ages, and how many are missed; with -o json as an object.
+    #[arg(long)]
+    stats: bool,
 
     /// Overflow policy while this subscriber is a slow consumer: drop-oldest, drop-newest, latest, disconnect or
     /// block [default: the broker's policy].
@@ -82,6 +114,63 @@ pub(super) struct SubArgs {
 
     #[command(flatten)]
     pub(super) client: ClientArgs,
+}
+
+pub(super) fn run(mut args: SubArgs) -> Result<Exit, Failure> {
+    let deadline = args.timeout.map(|timeout| Instant::now() + timeout.0);
+    let layout = args.layout()?;
+    args.filters.iter().for_each(note_wildcards_of_others);
+    let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, Some(OUTPUT_LOST))?;
+    let tried =
+        args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
+    let config = args.client.clone().config()?.name("corecast-sub");
+    let config = config.overflow(args.overflow).connect_timeout(tried);
+    // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
+    let config = config.sessions(Sessions::PerSubscriber).start(args.from).resume(args.resume);
+    let broker = config.broker.to_string();
+    let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));
+    let Some(subscribed) = subscribing else { return interrupted(0, args.count) };
+    let time_given = args.timeout.map(|timeout| timeout.0);
+    let mut subscriber = subscribed.map_err(|error| Failure::not_connected(error, time_given, tried))?;
+    if is_watched() {
+        note(format!("subscribed at {broker}; Ctrl-C ends it"));
+    }
+    let on_terminal = io::stdout().is_terminal();
+    let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
+    let writer = EventWriter::new(out, StderrData::new(), args.output, on_terminal).with_layout(layout);
+    let mut printer = Printer { writer, received: Received::start(args.stats), counts_only: args.rate };
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(write_failed)?;
+    let (over, wait_is_over) = link(1);
+    watch_reader(stdout, deadline, over).map_err(|e| Error::io("cannot make a thread", e))?;
+    let time = TimeLimit::start(deadline, LAST_LINE_TIME, OUTPUT_LOST)?;
+    let seconds = Seconds::start_if(args.rate)?;
+    let mut ends = Ends { count: args.count, time, wait_is_over, interrupt, seconds };
+    let ended = print_events(&mut subscriber, &mut printer, &mut ends);
+    if let Some(gaps) = printer.writer.unwritten_gaps() {
+        note(gaps);
+    }
+    if args.stats && args.output == EventFormat::Json {
+        note(printer.received.object().trim_end());
+    } else if args.stats || (is_watched() && ends.interrupt.is_asked()) {
+        note(printer.received.sentence());
+    }
+    ended
+}
+
+impl SubArgs {
+    /// The form of a message, if it is more than its payload.
+    fn layout(&mut self) -> Result<Option<MessageFormat>, Failure> {
+        let layout = self.format.take().or_else(|| self.verbose.then(MessageFormat::with_topic));
+        if layout.is_some() && self.output == EventFormat::Json {
+            let text = "an object has all parts of a message: --verbose and --format are for text";
+            return Err(Failure::new(Exit::Usage, text).of_field("output"));
+        }
+        if self.rate && self.output == EventFormat::Raw {
+            let text = "with --rate it is text or json";
+            return Err(Failure::new(Exit::Usage, text).of_field("output"));
+        }
+        Ok(layout)
+    }
 }
 
 /// Says so where a filter has wildcards of MQTT, which are names here.
@@ -94,41 +183,39 @@ pub(super) fn note_wildcards_of_others(filter: &Filter) {
     }
 }
 
-pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
-    let deadline = args.timeout.map(|timeout| Instant::now() + timeout.0);
-    args.filters.iter().for_each(note_wildcards_of_others);
-    let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, Some(OUTPUT_LOST))?;
-    let tried =
-        args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
-    let config = args.client.config()?.name("corecast-sub").overflow(args.overflow).connect_timeout(tried);
-    // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
-    let config = config.sessions(Sessions::PerSubscriber).start(args.from).resume(args.resume);
-    let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));
-    let Some(subscribed) = subscribing else { return interrupted(0, args.count) };
-    let time_given = args.timeout.map(|timeout| timeout.0);
-    let mut subscriber = subscribed.map_err(|error| Failure::not_connected(error, time_given, tried))?;
-    let on_terminal = io::stdout().is_terminal();
-    let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
-    let mut writer = EventWriter::new(out, StderrData::new(), args.output, on_terminal);
-    let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(write_failed)?;
-    let (over, wait_is_over) = link(1);
-    watch_reader(stdout, deadline, over).map_err(|e| Error::io("cannot make a thread", e))?;
-    let time = TimeLimit::start(deadline, LAST_LINE_TIME, OUTPUT_LOST)?;
-    let mut ends = Ends { count: args.count, time, wait_is_over, interrupt };
-    let ended = print_events(&mut subscriber, &mut writer, &mut ends);
-    if let Some(gaps) = writer.unwritten_gaps() {
-        note(gaps);
-    }
-    ended
+/// Events as they are printed, or counted.
+struct Printer<W, N> {
+    writer: EventWriter<W, N>,
+    received: Received,
+    /// Nothing is printed but a line each second.
+    counts_only: bool,
 }
 
-/// Everything that ends the command.
+impl<W: Write, N: Write> Printer<W, N> {
+    fn event(&mut self, event: &Event) -> Result<(), Failure> {
+        self.received.add(event);
+        if self.counts_only { Ok(()) } else { self.writer.write(event).map_err(write_failed) }
+    }
+
+    fn second(&mut self) -> Result<(), Failure> {
+        let line = self.received.end_second(self.writer.format() == EventFormat::Json);
+        self.writer.line_of_ours(&line).map_err(write_failed)?;
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.writer.flush().map_err(write_failed)
+    }
+}
+
+/// Everything that ends the command, and the seconds until then.
 struct Ends {
     /// Messages after which it is done.
     count: Option<u64>,
     time: TimeLimit,
     wait_is_over: Inbox<WaitIsOver>,
     interrupt: Interrupt,
+    seconds: Seconds,
 }
 
 /// Prints until there were `count` messages, the deadline is over, nobody reads any more (a closed pipe is seen while there
@@ -136,39 +223,42 @@ struct Ends {
 /// there.
 fn print_events<W: Write, N: Write>(
     subscriber: &mut Subscriber,
-    writer: &mut EventWriter<W, N>,
-    Ends { count, time, wait_is_over, interrupt }: &mut Ends,
+    printer: &mut Printer<W, N>,
+    Ends { count, time, wait_is_over, interrupt, seconds }: &mut Ends,
 ) -> Result<Exit, Failure> {
     let count = *count;
-    let mut messages = 0;
-    while count.is_none_or(|count| messages < count) {
+    while count.is_none_or(|count| printer.received.messages() < count) {
         if interrupt.is_asked() {
-            writer.flush().map_err(write_failed)?;
-            return interrupted(messages, count);
+            printer.flush()?;
+            return interrupted(printer.received.messages(), count);
         }
         if time.is_over() {
-            writer.flush().map_err(write_failed)?;
-            return Err(timed_out(messages));
+            printer.flush()?;
+            return Err(timed_out(printer.received.messages()));
         }
-        let event = match subscriber.try_recv()? {
-            Some(event) => event,
-            None => {
-                // Nothing more waits, so whoever reads our output gets what there is.
-                writer.flush().map_err(write_failed)?;
-                match interrupt.unless_asked(first(subscriber.recv_async(), wait_is_over.recv())) {
-                    Some(Either::Left(event)) => event?,
-                    None => continue,
-                    Some(Either::Right(Some(WaitIsOver::DeadlinePassed))) => return Err(timed_out(messages)),
-                    Some(Either::Right(Some(WaitIsOver::ReaderGone) | None)) => {
-                        return Err(Failure::closed_pipe());
-                    }
-                }
+        if seconds.take() {
+            printer.second()?;
+        }
+        if let Some(event) = subscriber.try_recv()? {
+            printer.event(&event)?;
+            continue;
+        }
+        // Nothing more waits, so whoever reads our output gets what there is.
+        printer.flush()?;
+        let end = first(wait_is_over.recv(), seconds.next());
+        match interrupt.unless_asked(first(subscriber.recv_async(), end)) {
+            Some(Either::Left(event)) => printer.event(&event?)?,
+            // The loop looks at them.
+            None | Some(Either::Right(Either::Right(()))) => {}
+            Some(Either::Right(Either::Left(Some(WaitIsOver::DeadlinePassed)))) => {
+                return Err(timed_out(printer.received.messages()));
             }
-        };
-        writer.write(&event).map_err(write_failed)?;
-        messages += u64::from(matches!(event, Event::Message(_)));
+            Some(Either::Right(Either::Left(Some(WaitIsOver::ReaderGone) | None))) => {
+                return Err(Failure::closed_pipe());
+            }
+        }
     }
-    writer.flush().map_err(write_failed)?;
+    printer.flush()?;
     Ok(Exit::Fine)
 }
 
