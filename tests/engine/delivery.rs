@@ -128,6 +128,7 @@ fn a_flood_arrives_whole() {
                 expected +=
                     u32::try_from(gap.missed.expect("an exact size")).expect("it is no more than was sent");
             }
+            Event::CaughtUp => panic!("it started live"),
         }
     }
     let page = b.page();

@@ -98,6 +98,7 @@ impl Listener {
                 self.told += missed;
                 self.missed += missed;
             }
+            Event::CaughtUp => panic!("it started live"),
         }
         true
     }

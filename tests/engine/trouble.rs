@@ -223,6 +223,7 @@ fn a_message_that_is_longer_than_the_server_takes_is_told_on_the_other_host() {
                 assert_eq!(gap.reason, GapReason::Engine);
                 Err(gap.missed)
             }
+            Event::CaughtUp => panic!("it started live"),
         };
         (0..n).map(|_| event(next())).collect()
     };

@@ -360,11 +360,11 @@ impl Shelf {
         let since = kept.partition_point(|kept| kept.at < since);
         let first = kept.partition_point(|kept| kept.order <= behind).max(since).max(newest).min(end);
         let left = kept.get(first).filter(|_| first < end).map_or(0, |first| end_index - first.index);
-        for at in first..end {
-            let Kept { held, frames, messages, order, at: time, .. } = &kept[at];
+        for (kept, next) in kept.range(first..end).zip(first + 1..) {
+            let Kept { held, frames, messages, order, at: time, .. } = kept;
             let (frames, messages, order) = (*frames, *messages, *order);
             let stretch = Stretch { bytes: held.share(), frames, messages, order, at: *time };
-            let is_last = is_full(&stretch) && at + 1 < end;
+            let is_last = is_full(&stretch) && next < end;
             found.push_back(stretch);
             if is_last {
                 return (left, Some(order));
