@@ -4,25 +4,32 @@
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
 mod broker_process;
+mod running;
 mod watchdog;
 mod zmtp_broker;
 mod zmtp_peer;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport};
 use corecast::internals::auth::{Secret, TokenHash};
 use corecast::internals::limits::{LENGTH_BYTES, TICKET_GRACE};
 use corecast::internals::wire::{CheckedFrame, Frame, announced_bytes, encode_to_vec, greeting};
-use corecast::{ClientConfig, Endpoint, ErrorCode, ErrorKind, Event, Filter, Publisher, Subscriber, Token};
-use corecast_executors::{MonotonicNs, pause};
+use corecast::{
+    ClientConfig, Endpoint, ErrorCode, ErrorKind, Event, Filter, GapReason, Publisher, Subscriber, Token,
+};
+use corecast_executors::{MonotonicNs, pause, spawn_plain};
 use nix::sys::signal::Signal;
+use running::{at, said, start};
 use tempfile::TempDir;
 use zmtp_broker::Door;
 use zmtp_peer::Said;
@@ -37,7 +44,7 @@ const DESK: &str = "subscribe = ['prices.>']";
 struct Team(TempDir);
 
 impl Team {
-    /// Users of these names, with these rights; each has its name as its token.
+    /// Users of these names, with these rights; each has its name as its token, unless others stand there.
     fn of(users: &[(&str, &str)]) -> Team {
         let team = Team(tempfile::tempdir().expect("a folder"));
         team.write(users);
@@ -47,7 +54,11 @@ impl Team {
     fn write(&self, users: &[(&str, &str)]) {
         let user = |(name, rights): &(&str, &str)| {
             let token = TokenHash::of(&Secret::new(name.as_bytes()));
-            let token = if *name == "anonymous" { String::new() } else { format!("tokens = ['{token}']\n") };
+            let token = if *name == "anonymous" || rights.contains("tokens") {
+                String::new()
+            } else {
+                format!("tokens = ['{token}']\n")
+            };
             format!("[[user]]\nname = '{name}'\n{token}{rights}\n")
         };
         fs::write(self.file(), users.iter().map(user).collect::<String>()).expect("written");
@@ -333,4 +344,189 @@ fn a_door_for_zeromq_sockets_of_its_own_is_an_error_that_says_what_to_do() {
     let mut feeds = Publisher::with_config(config).expect("a user");
     let error = feeds.publish("prices.eur", b"").and_then(|_| feeds.flush(PATIENCE)).expect_err("it may not");
     assert!(error.to_string().contains("by way of the broker"), "{error}");
+}
+
+/// Publishes this until the subscriber is told of a gap, which it must be long before a ticket would have ended.
+fn until_gap(feeds: &mut Publisher, desk: &mut Subscriber, payload: &[u8]) {
+    let since = MonotonicNs::now();
+    loop {
+        // One whose session has ended says so, and goes on with its direct streams.
+        let _ = feeds.publish("prices.eur", payload);
+        match desk.recv_timeout(Duration::from_millis(10)).expect("it is well") {
+            Some(Event::Gap(gap)) => break assert_eq!(gap.reason, GapReason::Publisher),
+            Some(Event::Message(message)) => assert_eq!(&message.payload[..], payload),
+            _ => {}
+        }
+        assert!(MonotonicNs::now().saturating_since(since) < TOO_LATE, "it is still heard");
+    }
+}
+
+/// Far more than the second in which a revoked right ends, and far less than the minute for which a ticket lasts.
+const TOO_LATE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_direct_publisher_that_has_lost_its_right_is_heard_no_longer_until_it_has_it_again() {
+    let _watchdog = watchdog::watch("a_direct_publisher_that_has_lost_its_right_is_heard_no_longer");
+    let good = [("feeds", FEEDS), ("desk", DESK), ("other", FEEDS)];
+    let team = Team::of(&good);
+    let broker = team.broker();
+    let mut desk = desk(&broker);
+    let mut feeds = team.publisher(&broker);
+    let mut other = Publisher::with_config(client(&broker, "other")).expect("a user");
+    feeds.publish("prices.eur", b"before").expect("it is taken");
+    assert_eq!(next(&mut desk), b"before");
+    other.publish("prices.usd", b"of another").expect("it is taken");
+    assert_eq!(next(&mut desk), b"of another");
+
+    team.write(&[("feeds", "register = ['news']"), ("desk", DESK), ("other", FEEDS)]);
+    broker.signal(Signal::SIGHUP);
+    until_gap(&mut feeds, &mut desk, b"before");
+    for _ in 0..20 {
+        feeds.publish("prices.eur", b"meanwhile").expect("it goes on as if nothing had happened");
+    }
+    other.publish("prices.usd", b"of another").expect("it is taken");
+    assert_eq!(next(&mut desk), b"of another", "and of nobody else");
+
+    team.write(&good);
+    broker.signal(Signal::SIGHUP);
+    broker.until(|page| page.sum("corecast_reloads_total") == 2);
+    loop {
+        feeds.publish("prices.eur", b"again").expect("it is taken");
+        match desk.recv_timeout(Duration::from_millis(50)).expect("it is well") {
+            Some(Event::Message(message)) => break assert_eq!(&message.payload[..], b"again"),
+            // Others could have been heard before it was introduced.
+            Some(Event::Gap(_)) | None => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_direct_publisher_whose_user_or_token_is_gone_is_heard_no_longer() {
+    let _watchdog = watchdog::watch("a_direct_publisher_whose_user_or_token_is_gone_is_heard_no_longer");
+    let another = format!("{FEEDS}\ntokens = ['{}']", TokenHash::of(&Secret::new(b"another")));
+    for after in [&[("desk", DESK)][..], &[("feeds", another.as_str()), ("desk", DESK)]] {
+        let team = Team::of(&[("feeds", FEEDS), ("desk", DESK)]);
+        let broker = team.broker();
+        let mut desk = desk(&broker);
+        // One that logs in again with what is in a file, and stays until then.
+        let token = team.0.path().join("feeds.token");
+        fs::write(&token, "feeds").expect("written");
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("a mode");
+        let mut feeds = Publisher::with_config(broker.client().token(Token::file(token))).expect("a user");
+        feeds.publish("prices.eur", b"before").expect("it is taken");
+        assert_eq!(next(&mut desk), b"before");
+        team.write(after);
+        broker.signal(Signal::SIGHUP);
+        until_gap(&mut feeds, &mut desk, b"before");
+    }
+}
+
+/// Passes connections on to a broker; cuts them, and lets no other through until it is told to.
+struct Wire {
+    listener: TcpListener,
+    cut: Arc<AtomicBool>,
+    passed: mpsc::Receiver<TcpStream>,
+}
+
+impl Wire {
+    fn to(broker: SocketAddr) -> Wire {
+        let (pass, passed) = mpsc::channel();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let wire = Wire { listener, cut: Arc::default(), passed };
+        let listener = wire.listener.try_clone().expect("a descriptor");
+        let cut = Arc::clone(&wire.cut);
+        let pass_on = move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                if cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let far = TcpStream::connect(broker).expect("the broker listens");
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let [mut from, mut to] = [from, to].map(|end| end.try_clone().expect("a descriptor"));
+                    let copy = move || {
+                        let _ = io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    };
+                    spawn_plain("wire", copy).expect("a thread");
+                }
+                for end in [near, far] {
+                    let _ = pass.send(end);
+                }
+            }
+        };
+        spawn_plain("wire", pass_on).expect("a thread");
+        wire
+    }
+
+    fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        for end in self.passed.try_iter() {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn mend(&self) {
+        self.cut.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_subscriber_that_was_away_while_a_direct_publisher_lost_its_right_hears_it_no_longer() {
+    let _watchdog = watchdog::watch("a_subscriber_that_was_away_while_a_direct_publisher_lost_its_right");
+    let team = Team::of(&[("feeds", FEEDS), ("desk", DESK)]);
+    let broker = team.broker();
+    let wire = Wire::to(broker.address());
+    let mut config = client(&broker, "desk");
+    config.broker =
+        format!("tcp://{}", wire.listener.local_addr().expect("it listens")).parse().expect("one");
+    let mut desk = Subscriber::with_config(config, &prices()).expect("a user");
+    let mut feeds = team.publisher(&broker);
+    feeds.publish("prices.eur", b"before").expect("it is taken");
+    assert_eq!(next(&mut desk), b"before");
+
+    wire.cut();
+    broker.until(|page| page.sum("corecast_sessions") == 1);
+    team.write(&[("feeds", "register = ['news']"), ("desk", DESK)]);
+    broker.signal(Signal::SIGHUP);
+    broker.until(|page| page.sum("corecast_reloads_total") == 1);
+    feeds.publish("prices.eur", b"before").expect("it is taken");
+    assert_eq!(next(&mut desk), b"before", "it cannot know");
+    wire.mend();
+    let since = MonotonicNs::now();
+    let mut is_told = false;
+    while !is_told {
+        feeds.publish("prices.eur", b"before").expect("it goes on as if nothing had happened");
+        is_told = match desk.recv_timeout(Duration::from_millis(10)).expect("it is well") {
+            // That of its own connection may come before.
+            Some(Event::Gap(gap)) => gap.reason == GapReason::Publisher,
+            _ => false,
+        };
+        assert!(MonotonicNs::now().saturating_since(since) < TOO_LATE, "it is still heard");
+    }
+    for _ in 0..20 {
+        feeds.publish("prices.eur", b"meanwhile").expect("it goes on as if nothing had happened");
+    }
+    while let Some(event) = desk.recv_timeout(Duration::from_millis(500)).expect("it is well") {
+        assert!(!matches!(event, Event::Message(_)), "{event:?} behind the gap");
+    }
+}
+
+#[test]
+fn pub_ends_when_it_may_not_be_a_direct_publisher_any_more() {
+    let _watchdog = watchdog::watch("pub_ends_when_it_may_not_be_a_direct_publisher_any_more");
+    let team = Team::of(&[("feeds", FEEDS), ("desk", DESK)]);
+    let broker = team.broker();
+    let mut desk = desk(&broker);
+    let mut publish = at(&broker, &["pub", "prices.eur", "--lines", "-"]);
+    let mut publish = start(publish.env("CORECAST_TOKEN", "feeds").stdin(Stdio::piped()));
+    let mut stdin = publish.0.stdin.take().expect("it is piped");
+    stdin.write_all(b"before\n").expect("it reads");
+    assert_eq!(next(&mut desk), b"before");
+    team.write(&[("feeds", "register = ['news']"), ("desk", DESK)]);
+    broker.signal(Signal::SIGHUP);
+    // It waits for a line that does not come.
+    let said = said(&publish.output(), 1);
+    assert!(said.contains("prices.eur") && said.contains("not_permitted"), "{said}");
+    drop(stdin);
 }

@@ -7,7 +7,7 @@ mod running;
 mod watchdog;
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
@@ -18,7 +18,7 @@ use corecast::{
     ClientConfig, Error, ErrorCode, ErrorKind, Event, Filter, Publisher, Sessions, Subscriber, Token,
 };
 use nix::sys::signal::Signal;
-use running::said;
+use running::{at, said, start, subscribed};
 use tempfile::TempDir;
 
 /// Long enough for whatever is on its way; the watchdog ends what never comes.
@@ -182,6 +182,59 @@ fn a_reload_ends_those_that_are_no_users_any_more_and_nobody_else() {
     broker.until(|page| page.closes("unauthenticated") == 1);
     assert!(broker.log().contains("user=\"desk\""), "{}", broker.log());
     assert!(broker.log().contains("nothing changes"), "{}", broker.log());
+}
+
+#[test]
+fn pub_ends_as_soon_as_its_topic_is_refused_also_when_its_right_is_revoked_later() {
+    let _watchdog = watchdog::watch("pub_ends_as_soon_as_its_topic_is_refused");
+    let team = Team::gather();
+    team.add("ticker", &["--publish", "prices.ticks.>"]);
+    let broker = team.broker();
+    let mut desk = Subscriber::with_config(team.client(&broker, "desk"), &prices()).expect("a user");
+    let token = team.token_file("ticker").display().to_string();
+    let publish = |topic| {
+        let mut publish = at(&broker, &["pub", topic, "--lines", "-", "--token-file", &token]);
+        let mut publish = start(publish.stdin(Stdio::piped()));
+        let stdin = publish.0.stdin.take().expect("it is piped");
+        (publish, stdin)
+    };
+    // Each waits for more lines, which do not come.
+    let (refused, mut stdin) = publish("news");
+    stdin.write_all(b"a line\n").expect("it reads");
+    let words = said(&refused.output(), 1);
+    assert!(words.contains("you may not publish on `news`") && words.contains("prices.ticks.>"), "{words}");
+
+    let (revoked, mut stdin) = publish("prices.ticks.eur");
+    stdin.write_all(b"before\n").expect("it reads");
+    assert_eq!(payload(&mut desk), b"before");
+    let users = fs::read_to_string(team.users()).expect("it is there");
+    fs::write(team.users(), users.replace("prices.ticks.>", "prices.other.>")).expect("written");
+    broker.signal(Signal::SIGHUP);
+    broker.until(|page| page.sum("corecast_reloads_total") == 1);
+    stdin.write_all(b"after\n").expect("it reads");
+    let words = said(&revoked.output(), 1);
+    assert!(words.contains("prices.ticks.eur") && words.contains("not_permitted"), "{words}");
+}
+
+#[test]
+fn a_command_whose_token_is_revoked_says_so_at_once_and_goes_on_with_the_next_one() {
+    let _watchdog = watchdog::watch("a_command_whose_token_is_revoked_says_so_at_once");
+    let team = Team::gather();
+    let broker = team.broker();
+    let users = fs::read_to_string(team.users()).expect("it is there");
+    let token = team.token_file("desk").display().to_string();
+    let mut sub = at(&broker, &["sub", "prices.>", "--token-file", &token]);
+    let mut sub = subscribed(&broker, 1, &mut sub);
+    assert!(team.user("remove", &["desk"]).status.success());
+    broker.signal(Signal::SIGHUP);
+    let mut words = BufReader::new(sub.0.stderr.take().expect("it is piped")).lines();
+    let mut next = || words.next().expect("it has more to say").expect("a line");
+    let lost = next();
+    assert!(lost.contains("the connection to the broker is lost"), "{lost}");
+    assert!(lost.contains("unauthenticated"), "the reason: {lost}");
+    fs::write(team.users(), users).expect("written");
+    broker.signal(Signal::SIGHUP);
+    while !next().contains("connected to the broker again") {}
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Owns how a command hears that it is to end: a signal becomes something that each of its waits can wait for as well.
 
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,15 +21,17 @@ pub(super) struct Interrupt {
     asked: Inbox<()>,
     /// Set before `asked` is told. One load, for loops that look with each message.
     is_asked: Arc<AtomicBool>,
-    /// Closed at the other end when it is asked for.
+    /// Holds something to read once it is asked for, which nobody reads.
     pipe: PipeReader,
+    asker: Asker,
 }
 
 impl Interrupt {
     /// Makes SIGTERM and SIGINT a request to end within `time`. After that the process ends as it is, with `late` as its
     /// last words if there are any.
     pub(super) fn on_signals(time: Duration, late: Option<&'static str>) -> Result<Self, Failure> {
-        let (asker, interrupt) = Self::pair().map_err(cannot_wait)?;
+        let interrupt = Self::new().map_err(cannot_wait)?;
+        let asker = interrupt.asker();
         on_signal(move || {
             asker.ask();
             pause(time);
@@ -41,13 +43,18 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// The end, and the one that asks for it.
-    pub(super) fn pair() -> io::Result<(Asker, Self)> {
+    /// An end that nothing asks for yet.
+    pub(super) fn new() -> io::Result<Self> {
         let (link, asked) = link(1);
         let (pipe, open) = io::pipe()?;
         let is_asked = Arc::new(AtomicBool::new(false));
-        let asker = Asker { link, is_asked: Arc::clone(&is_asked), _open: open };
-        Ok((asker, Interrupt { asked, is_asked, pipe }))
+        let asker = Asker { link, is_asked: Arc::clone(&is_asked), open: Arc::new(open) };
+        Ok(Interrupt { asked, is_asked, pipe, asker })
+    }
+
+    /// Something that asks for the end.
+    pub(super) fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// True once the end was asked for.
@@ -148,16 +155,19 @@ fn cannot_wait(error: io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("cannot wait for signals: {error}"))
 }
 
-/// Asks for the end, once.
+/// Asks for the end. The first that does is heard.
+#[derive(Clone)]
 pub(super) struct Asker {
     link: Link<()>,
     is_asked: Arc<AtomicBool>,
-    _open: PipeWriter,
+    open: Arc<PipeWriter>,
 }
 
 impl Asker {
-    pub(super) fn ask(self) {
+    pub(super) fn ask(&self) {
         self.is_asked.store(true, Ordering::Relaxed);
+        // A pipe has room for all that ask.
+        let _ = (&*self.open).write_all(b".");
         // Nobody may wait for it any more.
         let _ = self.link.try_send(());
     }
@@ -173,7 +183,7 @@ impl Read for InterruptedReader {
         loop {
             let mut asked = [
                 PollFd::new(self.file.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.pipe.as_fd(), PollFlags::empty()),
+                PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN),
             ];
             match poll(&mut asked, PollTimeout::NONE) {
                 Err(Errno::EINTR) => return Err(io::ErrorKind::Interrupted.into()),

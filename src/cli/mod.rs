@@ -60,6 +60,7 @@ mod ping;
 mod progress;
 mod publish;
 mod received;
+mod refusal;
 mod registry;
 mod reload;
 mod round_trips;

@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_file_is_read_again_or_whole() {
-        let (_asker, interrupt) = Interrupt::pair().expect("a pipe");
+        let interrupt = Interrupt::new().expect("a pipe");
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lines");
         let lines = |times| {
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let failure = Lines::open(Path::new("no/such/file"), 1, &Interrupt::pair().unwrap().1)
+        let failure = Lines::open(Path::new("no/such/file"), 1, &Interrupt::new().unwrap())
             .err()
             .expect("it is not there");
         assert!(failure.to_string().starts_with("error: cannot open no/such/file: "), "{failure}");

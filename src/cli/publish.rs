@@ -14,6 +14,7 @@ use super::output::{Format, is_watched, note, print};
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads, read_file};
 use super::progress::SendProgress;
+use super::refusal::{NoUse, RefusalWatch};
 use super::settings::Settings;
 use super::template::Template;
 use super::{Exit, Failure};
@@ -41,6 +42,8 @@ from FROM to TO.
 With --lines a file is sent line by line, without the newlines and otherwise byte for byte: `corecast sub` prints each payload and a \
 newline, and so restores a text file. With a message or generated ones, the exit code is 3 if they were sent slower than \
 --rate; with --lines the rate is only an upper limit.
+
+Once the broker refuses the topic, or permits it no longer, it ends with 1, though there may be more to come.
 
 On SIGTERM and SIGINT it waits up to 5 s for the broker to take what was sent, and exits with 1.";
 
@@ -187,15 +190,24 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
         let there = wait_for_subscribers(&mut publisher, &args.topic, wanted, timeout);
         interrupt.unless_asked(there).ok_or_else(|| interrupted(0))??;
     }
+    let mut watch = RefusalWatch::begin(publisher.connection_events(), interrupt.asker())?;
     let mut progress = SendProgress::start(payloads.count_to_come())?;
     let sent = publish_all(&mut publisher, &args, payloads, &mut interrupt, &mut progress);
     progress.end();
+    let no_use = watch.found();
     // What was sent before an error is delivered all the same, unless the broker is gone: it was waited for.
     let is_gone = sent.as_ref().is_err_and(|stopped| stopped.is_broker_gone);
-    let time = if interrupt.is_asked() { timeout.min(INTERRUPTED_MAX) } else { timeout };
+    let is_interrupted = interrupt.is_asked() && no_use.is_none();
+    let time = if is_interrupted { timeout.min(INTERRUPTED_MAX) } else { timeout };
     let taken = publisher.close_within(if is_gone { Duration::ZERO } else { time });
+    let taken = match (no_use, taken) {
+        (Some(NoUse::Refused(error)), _) => return Err(error.into()),
+        // The error of the session, in place of the interrupt.
+        (Some(NoUse::Ended), Err(error)) if sent.is_err() => return Err(error.into()),
+        (_, taken) => taken,
+    };
     let sent = sent.map_err(|stopped| match &taken {
-        Err(error) if interrupt.is_asked() => stopped.failure.at(format!("not all was taken ({error})")),
+        Err(error) if is_interrupted => stopped.failure.at(format!("not all was taken ({error})")),
         _ => stopped.failure,
     })?;
     taken?;
@@ -308,7 +320,7 @@ mod tests {
     }
 
     fn payloads(line: &[&str]) -> Result<Payloads, Failure> {
-        typed(line).expect("as it should be typed").payloads(&Interrupt::pair().expect("a pipe").1)
+        typed(line).expect("as it should be typed").payloads(&Interrupt::new().expect("a pipe"))
     }
 
     #[test]

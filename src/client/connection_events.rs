@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use corecast_executors::{Inbox, Link, MonotonicNs, Refused, link};
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
+use crate::ids::PublisherId;
 use crate::limits::{CONNECTION_EVENTS_MAX, SLOW_TOLD_AGAIN_AFTER};
+use crate::topic::Topic;
 
 /// A change of the connection to the broker.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +30,19 @@ pub enum ConnectionEvent {
     Slow {
         /// Messages that were dropped since this was told before.
         missed: u64,
+    },
+    /// The broker refuses what a publisher of this session publishes. The connection stands, and other topics go on; a
+    /// flush is an error for the same reason.
+    #[non_exhaustive]
+    Refused {
+        /// The publisher. Publishers of one process may share a session.
+        publisher: PublisherId,
+        /// The topic; `None`: the registration of a direct publisher, which was in force before.
+        topic: Option<Topic>,
+        /// The reason, to branch on.
+        kind: ErrorKind,
+        /// The reason, for people.
+        why: String,
     },
 }
 
@@ -95,6 +110,8 @@ pub(super) struct ConnectionReport {
     /// Messages that were dropped for this session, not told yet.
     missed: Cell<u64>,
     slow_told: Cell<Option<MonotonicNs>>,
+    /// The session has ended for good.
+    has_ended: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -111,6 +128,9 @@ impl ConnectionReport {
         if let Some(standing) = &*self.standing.borrow() {
             watcher.tell(standing.clone());
         }
+        if self.has_ended.get() {
+            return;
+        }
         let mut watchers = self.watchers.borrow_mut();
         watchers.retain(|watcher| !watcher.link.is_closed());
         watchers.push(watcher);
@@ -120,6 +140,18 @@ impl ConnectionReport {
     pub(super) fn change(&self, event: ConnectionEvent) {
         self.tell(&event);
         self.standing.replace(Some(event));
+    }
+
+    /// The broker refuses what this publisher publishes. Watchers that do not read keep their newest event.
+    pub(super) fn refused(&self, publisher: PublisherId, topic: Option<Topic>, error: &Error) {
+        let (kind, why) = (error.kind(), error.to_string());
+        self.tell(&ConnectionEvent::Refused { publisher, topic, kind, why });
+    }
+
+    /// The session has ended for good: so do the streams of those that watch it.
+    pub(super) fn end(&self) {
+        self.has_ended.set(true);
+        self.watchers.borrow_mut().clear();
     }
 
     /// Adds messages that were dropped for this session.
@@ -152,7 +184,10 @@ impl ConnectionReport {
 impl Watcher {
     fn tell(&mut self, event: ConnectionEvent) {
         if self.newest.is_some() {
-            self.newest = Some(event);
+            // How the connection stands matters more.
+            if !matches!(event, ConnectionEvent::Refused { .. }) {
+                self.newest = Some(event);
+            }
         } else if let Err(Refused::Full(event)) = self.link.try_send(event) {
             self.newest = Some(event);
         }

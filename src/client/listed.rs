@@ -4,8 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::ids::PublisherId;
-use crate::registry::DOWN_LEFT;
-use crate::registry::Registration;
+use crate::registry::{DOWN_LEFT, DOWN_REVOKED, Registration};
 use crate::topic::Filter;
 use crate::transport::Endpoint;
 
@@ -44,6 +43,8 @@ pub enum DownReason {
     Left,
     /// Its lease ran out: it has died, hangs, or is cut off.
     Expired,
+    /// The broker has taken its registration back: its user is gone, or may not register those topics any more.
+    Revoked,
     /// The broker was away, and does not know of it since it is back.
     Forgotten,
 }
@@ -52,6 +53,7 @@ impl DownReason {
     pub(super) fn from_wire(number: u8) -> Self {
         match number {
             DOWN_LEFT => DownReason::Left,
+            DOWN_REVOKED => DownReason::Revoked,
             // A later version may add reasons: they all mean that it is not believed any more.
             _ => DownReason::Expired,
         }
@@ -63,6 +65,7 @@ impl fmt::Display for DownReason {
         f.write_str(match self {
             DownReason::Left => "left",
             DownReason::Expired => "expired",
+            DownReason::Revoked => "revoked",
             DownReason::Forgotten => "forgotten",
         })
     }

@@ -9,6 +9,7 @@ use ahash::AHashMap;
 use corecast_executors::MonotonicNs;
 use thiserror::Error;
 
+use super::leavers::GoneReason;
 use super::registration::Registration;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
@@ -101,8 +102,8 @@ pub struct Gone {
     pub publisher: PublisherId,
     /// Its last epoch.
     pub epoch: u64,
-    /// True if its lease ran out; otherwise it left.
-    pub expired: bool,
+    /// The reason for which it is gone.
+    pub reason: GoneReason,
 }
 
 struct Lease {
@@ -254,14 +255,14 @@ impl Registry {
         }
     }
 
-    /// Removes a publisher that leaves. `None`: that epoch of it was not registered.
-    pub fn unregister(&mut self, publisher: PublisherId, epoch: u64) -> Option<Gone> {
+    /// Removes a publisher that leaves, or may not stay. `None`: that epoch of it was not registered.
+    pub fn unregister(&mut self, publisher: PublisherId, epoch: u64, reason: GoneReason) -> Option<Gone> {
         if self.leases.get(&publisher)?.registration.epoch != epoch {
             return None;
         }
         self.remove(publisher);
         self.remember_gone(publisher, epoch);
-        Some(Gone { publisher, epoch, expired: false })
+        Some(Gone { publisher, epoch, reason })
     }
 
     /// Removes the first publisher whose lease has run out.
@@ -269,7 +270,7 @@ impl Registry {
         let (_, publisher) = self.by_end.first().copied().filter(|(until, _)| *until <= now)?;
         let epoch = self.remove(publisher)?.registration.epoch;
         self.remember_gone(publisher, epoch);
-        Some(Gone { publisher, epoch, expired: true })
+        Some(Gone { publisher, epoch, reason: GoneReason::Expired })
     }
 
     fn remember_gone(&mut self, publisher: PublisherId, epoch: u64) {

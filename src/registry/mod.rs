@@ -21,7 +21,7 @@ mod registration;
 pub use ask::{RegistryAsk, RegistryChange};
 pub use directory::Directory;
 pub use leases::{Gone, LeaseError, Registry};
-pub use leavers::{DOWN_EXPIRED, DOWN_FORGOTTEN, DOWN_LEFT, Leaver, Leavers};
+pub use leavers::{DOWN_FORGOTTEN, DOWN_LEFT, DOWN_REVOKED, GoneReason, Leaver, Leavers};
 pub use mode::{Mode, ModeRule, ModeRules};
 pub use registration::{
     Registration, endpoints_to_lines, filters_to_lines, lines_to_endpoints, lines_to_filters,

@@ -335,7 +335,11 @@ mod tests {
             follow(&mut rig, &only(&["a", "b"]));
             assert_eq!(rig.hears(1, subscriber), "", "that takes nothing from it");
             follow(&mut rig, &only(&["a"]));
-            assert_eq!(rig.hears(1, subscriber), "-1.1");
+            assert_eq!(rig.hears(1, subscriber), "#1.1", "watchers hear the reason");
+            let late = rig.open(1, OverflowPolicy::DropOldest);
+            rig.say(1, late, &[Frame::WatchPublishers { filter: b">", request: 1, kind: 1 }]);
+            rig.travel();
+            assert_eq!(rig.hears(1, late), "#1.1 !1", "and those that were away");
             rig.say(
                 shard,
                 publisher,

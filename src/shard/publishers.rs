@@ -20,9 +20,7 @@ use crate::error::ErrorCode;
 use crate::fanout::{FILING_STEPS, Turn};
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
 use crate::limits::{LISTS_WAITING_MAX, NEWS_BYTES_AHEAD, SUBSCRIPTIONS_PER_SESSION_MAX};
-use crate::registry::{
-    DOWN_EXPIRED, DOWN_LEFT, Directory, Gone, LeaseError, Leavers, Registration, Registry,
-};
+use crate::registry::{Directory, Gone, GoneReason, LeaseError, Leavers, Registration, Registry};
 use crate::registry::{RegistryAsk, RegistryChange};
 use crate::topic::{Filter, OverlapIndex};
 use crate::wire::{Frame, encode, encode_to_vec};
@@ -195,7 +193,7 @@ impl Publishers {
             }
             base.turn.spend(self.leavers.len());
             for leaver in self.leavers.overlapping(&filter) {
-                news.on_left(&leaver.registration, down_reason(leaver.expired));
+                news.on_left(&leaver.registration, leaver.reason.to_wire());
             }
             if let Some(until) = self.leavers.forgotten_until() {
                 news.on_forgotten(base.clock.now().saturating_since(until));
@@ -278,7 +276,7 @@ impl Publishers {
             }
             RegistryAsk::Unregister { publisher, epoch, identity } => {
                 let may = self.is_registrant(publisher, &identity);
-                return may.then(|| self.unregister(base, publisher, epoch)).flatten();
+                return may.then(|| self.unregister(base, (publisher, epoch), GoneReason::Left)).flatten();
             }
             RegistryAsk::List { request, behind } => {
                 let (mut bytes, mut last) = (Vec::new(), None);
@@ -354,8 +352,13 @@ impl Publishers {
         self.registrants.get(&publisher).is_none_or(|registrant| registrant.user() == identity.user())
     }
 
-    fn unregister(&mut self, base: &mut Base, publisher: PublisherId, epoch: u64) -> Served {
-        let gone = self.registry.as_mut()?.unregister(publisher, epoch)?;
+    fn unregister(
+        &mut self,
+        base: &mut Base,
+        (publisher, epoch): (PublisherId, u64),
+        reason: GoneReason,
+    ) -> Served {
+        let gone = self.registry.as_mut()?.unregister(publisher, epoch, reason)?;
         Some(self.withdraw(base, gone))
     }
 
@@ -387,8 +390,8 @@ impl Publishers {
     }
 
     /// Judges the registration behind that of this publisher by the rules in force, and takes it back if who made it may not
-    /// have it any more: it is told so when it registers again. Returns the publisher, and the change that follows. `None`:
-    /// there is no such registration.
+    /// have it any more, or is no user any more: it is told so when it registers again. Returns the publisher, and the change
+    /// that follows. `None`: there is no such registration.
     pub(super) fn judge_next(
         &mut self,
         base: &mut Base,
@@ -399,13 +402,19 @@ impl Publishers {
         let (publisher, identity) = self.registrants.range((from, Bound::Unbounded)).next()?;
         let registration = self.directory.get(*publisher).expect("the directory has every registration");
         base.turn.spend(registration.topics.len() * VERDICT_STEPS);
-        let is_refused = first_refused(base, identity, &registration.topics).is_some();
+        let again = base.permissions.identify_again(identity, base.clock.told());
+        let is_revoked = match again {
+            Ok(identity) => first_refused(base, &identity, &registration.topics).is_some(),
+            Err(_) => true,
+        };
         let (publisher, epoch) = (*publisher, registration.epoch);
         if base.tickets.are_in_force() {
             // From now on, perhaps: see `announce`.
-            self.announce(base, &RegistryChange::Down(Gone { publisher, epoch, expired: false }));
+            let reason = GoneReason::Left;
+            self.announce(base, &RegistryChange::Down(Gone { publisher, epoch, reason }));
         }
-        Some((publisher, is_refused.then(|| self.unregister(base, publisher, epoch)).flatten()))
+        let revoke = || self.unregister(base, (publisher, epoch), GoneReason::Revoked);
+        Some((publisher, is_revoked.then(revoke).flatten()))
     }
 
     fn registered(&self, base: &mut Base, to: (ShardId, SessionId), request: RequestId) {
@@ -469,11 +478,11 @@ impl Publishers {
         }
     }
 
-    fn on_down(&mut self, base: &mut Base, Gone { publisher, epoch, expired }: Gone) {
+    fn on_down(&mut self, base: &mut Base, Gone { publisher, epoch, reason }: Gone) {
         let known = self.directory.down(publisher, epoch).expect("a directory follows the registry");
         self.registrants.remove(&publisher);
-        self.leavers.add(known, expired, base.clock.now());
-        let reason = down_reason(expired);
+        self.leavers.add(known, reason, base.clock.now());
+        let reason = reason.to_wire();
         for id in self.sessions_that_know(base, publisher) {
             if let Some(news) = base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
                 news.on_down(publisher, reason);
@@ -569,10 +578,6 @@ fn answer_at(base: &mut Base, (shard, session): (ShardId, SessionId), bytes: Vec
 pub(super) fn on_answer(base: &mut Base, session: SessionId, frames: Bytes) {
     base.answer_raw(session, frames);
     base.close_if_answers_pile_up(session);
-}
-
-fn down_reason(expired: bool) -> u8 {
-    if expired { DOWN_EXPIRED } else { DOWN_LEFT }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::error::ErrorCode;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{SessionId, ShardId};
 use crate::limits::FRAME_BYTES_MAX_LIMIT;
+use crate::registry::DOWN_REVOKED;
 use crate::wire::greeting::GREETING_BYTES;
 use crate::wire::{Features, Frame, Partial, encode, split, splitter};
 use crate::zmtp::{self, Output, Sides};
@@ -169,7 +170,14 @@ impl Rig {
             Frame::Registered { request, .. } => format!("!{request}"),
             Frame::PublisherUp { publisher, epoch, .. } => format!("+{publisher}.{epoch}"),
             Frame::PublisherDown { publisher, epoch, reason } => {
-                format!("{}{publisher}.{epoch}", if reason == 1 { '-' } else { 'x' })
+                format!(
+                    "{}{publisher}.{epoch}",
+                    match reason {
+                        1 => '-',
+                        DOWN_REVOKED => '#',
+                        _ => 'x',
+                    }
+                )
             }
             Frame::Unsubscribe { filter, subscriber, .. } => {
                 format!("~{}.{subscriber}", String::from_utf8_lossy(filter))

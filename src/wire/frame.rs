@@ -218,13 +218,13 @@ pub enum Frame<'a> {
         /// The rest of its lease, in milliseconds, in the answer to a list; otherwise 0.
         lease_left_ms: u32,
     },
-    /// Broker -> client: a direct publisher has left, or its lease ran out.
+    /// Broker -> client: a direct publisher is not registered any more.
     PublisherDown {
         /// As in `Register`.
         publisher: u64,
         /// As in `Register`.
         epoch: u64,
-        /// The reason: 1 it left, 2 its lease ran out.
+        /// The reason: 1 it left, 2 its lease ran out, 4 its registration was taken back, 3 many left.
         reason: u8,
     },
     /// Client -> broker: asks for every direct publisher, sent as `PublisherUp` frames and a `Done` after them.

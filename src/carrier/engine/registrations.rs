@@ -19,7 +19,7 @@ use crate::carrier::link_item::LinkItem;
 use crate::ids::PublisherId;
 use crate::limits::{PUBLISHERS_MAX, REGISTRY_BYTES_MAX, USER_NAME_BYTES_MAX};
 use crate::registry::{
-    Gone, Registration, RegistryChange, endpoints_to_lines, filters_to_lines, lines_to_endpoints,
+    Gone, GoneReason, Registration, RegistryChange, endpoints_to_lines, filters_to_lines, lines_to_endpoints,
     lines_to_filters,
 };
 
@@ -199,17 +199,17 @@ impl OtherRegistrations {
     }
 
     fn remove(&mut self, start: u64, publisher: u64) -> Option<LinkItem> {
-        self.end(start, publisher, false)
+        self.end(start, publisher, GoneReason::Left)
     }
 
-    fn end(&mut self, start: u64, publisher: u64, expired: bool) -> Option<LinkItem> {
+    fn end(&mut self, start: u64, publisher: u64, reason: GoneReason) -> Option<LinkItem> {
         let known = self.publishers.get(&publisher).filter(|known| known.of == start)?;
         let (epoch, bytes) = (known.epoch, known.entry.len());
         self.publishers.remove(&publisher);
         self.bytes -= bytes;
         let registrar = self.registrars.get_mut(&start).expect("the registration is of this broker");
         registrar.publishers.remove(&publisher);
-        let gone = Gone { publisher: PublisherId(publisher), epoch, expired };
+        let gone = Gone { publisher: PublisherId(publisher), epoch, reason };
         Some(LinkItem::Registry { change: RegistryChange::Down(gone), lease: Duration::ZERO })
     }
 
@@ -229,8 +229,10 @@ impl OtherRegistrations {
                 empty.push(*start);
             }
         }
-        let items =
-            over.into_iter().filter_map(|(start, publisher)| self.end(start, publisher, true)).collect();
+        let items = over
+            .into_iter()
+            .filter_map(|(start, publisher)| self.end(start, publisher, GoneReason::Expired))
+            .collect();
         for start in empty {
             self.registrars.remove(&start);
         }
@@ -278,7 +280,12 @@ mod tests {
                 format!("+{}.{} {}", up.publisher.0, up.epoch, endpoints_to_lines(&up.endpoints))
             }
             LinkItem::Registry { change: RegistryChange::Down(gone), .. } => {
-                format!("-{}.{}{}", gone.publisher.0, gone.epoch, if gone.expired { " expired" } else { "" })
+                format!(
+                    "-{}.{}{}",
+                    gone.publisher.0,
+                    gone.epoch,
+                    if gone.reason == GoneReason::Expired { " expired" } else { "" }
+                )
             }
             other => unreachable!("{other:?}"),
         };

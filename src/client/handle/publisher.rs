@@ -297,7 +297,7 @@ impl Publisher {
         flushed
     }
 
-    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
+    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow; and what is refused.
     pub fn connection_events(&self) -> ConnectionEvents {
         block_on(self.connection_events_async())
     }

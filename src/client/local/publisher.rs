@@ -86,7 +86,7 @@ impl LocalPublisher {
         self.used.session().state.borrow().modes.mode_of(topic.as_bytes())
     }
 
-    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
+    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow; and what is refused.
     pub fn connection_events(&self) -> ConnectionEvents {
         let (watcher, events) = ConnectionEvents::make();
         self.used.session().report.watch(watcher);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use corecast_executors::MonotonicNs;
 
 use super::out::OutBuffer;
-use crate::error::ErrorCode;
+use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::PublisherId;
 use crate::limits::{
     CONTESTED_PATIENCE, CONTESTED_PAUSE, CONTESTED_PAUSE_MAX, REGISTRATION_BYTES_MAX, RENEWALS_PER_LEASE,
@@ -53,6 +53,8 @@ struct Contested {
     asked_again: MonotonicNs,
     /// Before it is asked again.
     pause: Duration,
+    /// The publisher has no right to it, which nobody who watches the connection has been told.
+    is_news: bool,
 }
 
 impl Announcement {
@@ -215,10 +217,23 @@ impl Announcement {
                     since: None,
                     asked_again: MonotonicNs(0),
                     pause: CONTESTED_PAUSE,
+                    is_news: self.was_known && code == ErrorCode::NotPermitted,
                 };
                 self.contested.get_or_insert(again).why = text.to_owned();
             }
         }
+    }
+
+    /// Says once that the broker refuses a registration that it had taken, because the publisher has no right to it any more,
+    /// and why.
+    pub(super) fn take_lost_right(&mut self) -> Option<(PublisherId, Error)> {
+        let lost = self.contested.as_mut()?;
+        if !mem::take(&mut lost.is_news) {
+            return None;
+        }
+        let code = ErrorCode::NotPermitted;
+        let text = format!("the broker refused: {} ({code})", lost.why);
+        Some((self.publisher, Error::new(ErrorKind::Refused(code), text)))
     }
 
     /// Why the broker does not take it now, though it has before: for the log.

@@ -119,6 +119,7 @@ impl Session {
             }
             self.hear_news();
             self.report_denied();
+            self.report_refused();
             if !self.state.borrow().out.is_empty() {
                 self.send_later();
             }

@@ -72,6 +72,14 @@ impl<S: DirectSession> Introductions<S> {
         self.there.down(publisher, epoch).is_some()
     }
 
+    /// The registration of a publisher was taken back, in this epoch: takes the publisher out. `None`: no subscriber wants it,
+    /// or it has registered since.
+    pub(super) fn revoke(&mut self, publisher: PublisherId, epoch: u64) -> Option<Introduced<S>> {
+        self.forget(publisher, epoch);
+        let known = self.get(publisher).filter(|known| known.registration().epoch <= epoch);
+        known.is_some().then(|| self.remove(publisher)).flatten()
+    }
+
     /// The connection to the broker is lost: its word is not sure any more.
     pub(super) fn doubt_all(&mut self) {
         self.there = Directory::default();

@@ -31,6 +31,7 @@ use crate::limits::{
     LINGER, LOGIN_PAUSE, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
 };
 use crate::registry::Registration;
+use crate::topic::Topic;
 use crate::transport::{Endpoint, Stream};
 
 pub(in crate::client) struct Session {
@@ -267,7 +268,7 @@ impl Session {
         let (kind, why) = (error.kind(), error.to_string());
         self.report.change(ConnectionEvent::Disconnected { kind, why: why.clone() });
         // One that is not tried again is an error of whoever uses it.
-        let is_logged = is_final(error);
+        let is_logged = is_final(error) && !self.may_be_let_in_later(error, true);
         self.lost.replace(Some(Loss { kind, why, is_logged }));
         self.warn_of_loss();
     }
@@ -288,10 +289,25 @@ impl Session {
         }
     }
 
+    /// Tells those that watch the connection what the broker refuses to publishers.
+    pub(super) fn report_refused(&self) {
+        let mut state = self.state.borrow_mut();
+        let lost = state.announcement.as_mut().and_then(Announcement::take_lost_right);
+        for (publisher, topic, error) in state.refused_topics.take_news() {
+            self.report.refused(publisher, Topic::new(&topic).ok(), &error);
+        }
+        if let Some((publisher, error)) = lost {
+            self.report.refused(publisher, None, &error);
+        }
+    }
+
     /// It is not tried again, for this reason if it has not ended before.
     pub(super) fn end(&self, error: &Error) {
         if self.state.borrow().alive().is_ok() {
             self.state.borrow_mut().fail(error);
+        }
+        if self.peer == Peer::Broker {
+            self.report.end();
         }
         self.send.raise();
         self.changed.wake_all();

@@ -9,12 +9,14 @@ use super::named::Named;
 use super::registry_feed::RegistryFeed;
 use crate::client::listed::{DownReason, Listed};
 use crate::ids::PublisherId;
-use crate::registry::{DOWN_FORGOTTEN, Registration};
+use crate::registry::{DOWN_FORGOTTEN, DOWN_REVOKED, Registration};
 
 /// A change among direct publishers, as the broker tells it.
 pub(in crate::client) enum PublisherNews {
     Up(Registration),
     Down(PublisherId, u64),
+    /// Gone, because its registration was taken back.
+    Revoked(PublisherId, u64),
 }
 
 /// The meaning of a publisher's departure to subscribers.
@@ -120,7 +122,10 @@ impl Naming {
             return Departure::Forgotten(Duration::from_millis(epoch));
         }
         let is_stranger = self.heard.add(publisher);
-        self.news.push(PublisherNews::Down(publisher, epoch));
+        self.news.push(match reason {
+            DOWN_REVOKED => PublisherNews::Revoked(publisher, epoch),
+            _ => PublisherNews::Down(publisher, epoch),
+        });
         if is_stranger { Departure::Stranger } else { Departure::Known }
     }
 

@@ -1,6 +1,7 @@
 //! Topics that the broker has refused to take from publishers of a session, for a while.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
@@ -14,6 +15,8 @@ use crate::limits::{REFUSED_TOPIC_PAUSE, REFUSED_TOPICS_MAX};
 pub(in crate::client) struct RefusedTopics {
     /// The oldest first.
     topics: VecDeque<RefusedTopic>,
+    /// Refusals that nobody who watches the connection has been told of.
+    news: Vec<(PublisherId, Bytes, Error)>,
 }
 
 struct RefusedTopic {
@@ -33,7 +36,16 @@ impl RefusedTopics {
             self.topics.pop_front();
         }
         let (topic, until) = (Bytes::copy_from_slice(topic), now + REFUSED_TOPIC_PAUSE);
-        self.topics.push_back(RefusedTopic { publisher, topic, until, text, is_told: false });
+        let refused = RefusedTopic { publisher, topic, until, text, is_told: false };
+        if self.news.len() < REFUSED_TOPICS_MAX {
+            self.news.push((publisher, refused.topic.clone(), refused.error()));
+        }
+        self.topics.push_back(refused);
+    }
+
+    /// Takes the refusals since the last call, for those that watch the connection.
+    pub(super) fn take_news(&mut self) -> Vec<(PublisherId, Bytes, Error)> {
+        mem::take(&mut self.news)
     }
 
     /// Says whether a publisher may try a topic, as far as is known.

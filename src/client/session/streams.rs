@@ -65,6 +65,7 @@ impl Session {
                     self.on_publisher_up(Arc::new(registration));
                 }
                 PublisherNews::Down(publisher, epoch) => self.on_publisher_down(publisher, epoch),
+                PublisherNews::Revoked(publisher, epoch) => self.on_publisher_revoked(publisher, epoch),
             }
         }
         changed.into_iter().for_each(|publisher| self.ask_denied(publisher));
@@ -347,6 +348,19 @@ impl Session {
         }
     }
 
+    /// The broker has taken a publisher's registration back: its stream ends at once, also one that flows, and that of a session
+    /// which was away at that moment. Whatever the publisher still sends is nobody's.
+    fn on_publisher_revoked(&self, publisher: PublisherId, epoch: u64) {
+        let Some(known) = self.introductions.borrow_mut().revoke(publisher, epoch) else { return };
+        if self.is_worth_telling(ErrorKind::Refused(ErrorCode::NotPermitted)) {
+            warn!(broker = %self.config.broker, %publisher, "the broker has taken back the registration of a direct publisher: its stream ends");
+        }
+        let missed = known.subscribers();
+        known.stop();
+        close_all(&[known]);
+        self.tell_lost(missed);
+    }
+
     /// A publisher is not there, as far as the broker knows.
     fn give_up(&self, publisher: PublisherId) {
         let flows = self.introductions.borrow_mut().get_mut(publisher).is_some_and(|known| {
@@ -377,6 +391,11 @@ impl Session {
         let Some(known) = self.introductions.borrow_mut().remove(publisher) else { return };
         let missed = who(&known);
         close_all(&[known]);
+        self.tell_lost(missed);
+    }
+
+    /// Tells subscribers of the gap that a publisher leaves.
+    fn tell_lost(&self, missed: Vec<SubscriberId>) {
         for id in missed {
             self.sinks.deliver(id, EventRef::Gap(PUBLISHER_LOST));
         }
@@ -426,6 +445,17 @@ impl Session {
             warn!(%publisher, endpoint, %error, "the stream of a direct publisher was cut off");
         } else {
             warn!(%publisher, endpoint, %error, "a direct publisher cannot be reached");
+        }
+    }
+}
+
+impl Introduced<Session> {
+    /// Nothing that its connection brings from now on reaches a subscriber.
+    fn stop(&self) {
+        let Some(session) = self.session() else { return };
+        self.subscribers().into_iter().for_each(|id| session.state.borrow_mut().unsubscribe(id));
+        if let Some(stream) = &*session.stream.borrow() {
+            let _ = stream.shutdown_both();
         }
     }
 }

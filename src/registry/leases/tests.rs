@@ -32,8 +32,8 @@ fn usual(publisher: u64, epoch: u64, topics: &[&str]) -> Registration {
     registration(publisher, epoch, &format!("tcp://10.0.0.1:{}", 7000 + publisher), topics)
 }
 
-fn gone(publisher: u64, epoch: u64, expired: bool) -> Gone {
-    Gone { publisher: PublisherId(publisher), epoch, expired }
+fn gone(publisher: u64, epoch: u64, reason: GoneReason) -> Gone {
+    Gone { publisher: PublisherId(publisher), epoch, reason }
 }
 
 /// A registry in which publisher 1 is registered with these topics, in epoch 3.
@@ -59,7 +59,7 @@ fn a_lease_runs_out_to_the_nanosecond_and_a_renewal_begins_it_again() {
     assert_eq!(registry.list(end, None).next().unwrap().1, LEASE - Duration::from_nanos(1));
     let end = MonotonicNs(end.0 - 1) + LEASE;
     assert_eq!(registry.expire(MonotonicNs(end.0 - 1)), None);
-    assert_eq!(registry.expire(end), Some(gone(1, 3, true)));
+    assert_eq!(registry.expire(end), Some(gone(1, 3, GoneReason::Expired)));
     assert!(registry.is_empty() && registry.list(end, None).next().is_none());
     assert_eq!(registry.expire(end + LEASE), None, "it is told once");
     let lost = registry.renew(end, PublisherId(1), 3).unwrap_err();
@@ -73,7 +73,7 @@ fn a_renewal_of_another_epoch_or_of_nobody_renews_nothing() {
         let error = registry.renew(START + LEASE / 2, PublisherId(publisher), epoch).unwrap_err();
         assert_eq!(error, LeaseError::Lost { publisher: PublisherId(publisher), epoch });
     }
-    assert_eq!(registry.expire(START + LEASE), Some(gone(1, 3, true)));
+    assert_eq!(registry.expire(START + LEASE), Some(gone(1, 3, GoneReason::Expired)));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_registration_that_comes_twice_is_one_and_renews() {
     assert_eq!(registry.register(later, usual(1, 3, &["b"])), Ok(None));
     assert_eq!((registry.len(), topics_of(&registry, 1)), (1, vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(registry.expire(START + LEASE), None);
-    assert_eq!(registry.expire(later + LEASE), Some(gone(1, 3, true)));
+    assert_eq!(registry.expire(later + LEASE), Some(gone(1, 3, GoneReason::Expired)));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn an_epoch_that_is_over_is_stale_while_it_is_there_and_when_it_has_gone() {
     let mut expired = with_one(&["a"]);
     assert!(expired.expire(START + LEASE).is_some());
     let mut left = with_one(&["a"]);
-    assert_eq!(left.unregister(PublisherId(1), 3), Some(gone(1, 3, false)));
+    assert_eq!(left.unregister(PublisherId(1), 3, GoneReason::Left), Some(gone(1, 3, GoneReason::Left)));
     for registry in [&mut expired, &mut left] {
         // The very registration that has run out must not come back: its sender has had its error, or will.
         stale(registry, 3);
@@ -125,10 +125,14 @@ fn an_epoch_that_is_over_is_stale_while_it_is_there_and_when_it_has_gone() {
 #[test]
 fn who_leaves_leaves_its_own_epoch_only() {
     let mut registry = with_one(&["a"]);
-    assert_eq!(registry.unregister(PublisherId(1), 2), None, "late: it has registered again since");
-    assert_eq!(registry.unregister(PublisherId(2), 3), None);
-    assert_eq!(registry.unregister(PublisherId(1), 3), Some(gone(1, 3, false)));
-    assert_eq!(registry.unregister(PublisherId(1), 3), None);
+    assert_eq!(
+        registry.unregister(PublisherId(1), 2, GoneReason::Left),
+        None,
+        "late: it has registered again since"
+    );
+    assert_eq!(registry.unregister(PublisherId(2), 3, GoneReason::Left), None);
+    assert_eq!(registry.unregister(PublisherId(1), 3, GoneReason::Left), Some(gone(1, 3, GoneReason::Left)));
+    assert_eq!(registry.unregister(PublisherId(1), 3, GoneReason::Left), None);
     assert_eq!(registry.expire(START + LEASE), None);
 }
 
@@ -189,7 +193,7 @@ fn a_place_is_taken_whatever_certificate_is_there() {
     registry.register(START, at(1, "aa")).expect("it is free");
     let error = registry.register(START, at(2, "bb")).expect_err("it is not");
     assert_eq!(error.code(), ErrorCode::EndpointTaken);
-    registry.unregister(PublisherId(1), 1).expect("it is there");
+    registry.unregister(PublisherId(1), 1, GoneReason::Left).expect("it is there");
     registry.register(START, at(2, "bb")).expect("it is free again");
 }
 
@@ -242,7 +246,7 @@ fn a_full_registry_refuses_who_is_new_and_nobody_else() {
     let error = registry.register(START, one(PUBLISHERS_MAX, 1)).unwrap_err();
     assert_eq!(error.code(), ErrorCode::TooManyPublishers);
     assert!(registry.register(START, one(7, 2)).is_ok(), "it is there already");
-    registry.unregister(PublisherId(8), 1).unwrap();
+    registry.unregister(PublisherId(8), 1, GoneReason::Left).unwrap();
     assert!(registry.register(START, one(PUBLISHERS_MAX, 1)).is_ok());
 }
 
@@ -291,7 +295,7 @@ fn of_publishers_that_are_gone_the_last_are_remembered() {
     let mut registry = Registry::new(LEASE);
     for n in 0..=GONE_PUBLISHERS_MAX as u64 {
         registry.register(START, registration(n, 5, "tcp://10.0.0.1:1", &["a"])).unwrap();
-        registry.unregister(PublisherId(n), 5).unwrap();
+        registry.unregister(PublisherId(n), 5, GoneReason::Left).unwrap();
     }
     let late = |n: u64| registration(n, 5, "tcp://10.0.0.1:1", &["a"]);
     for n in [1, 7, GONE_PUBLISHERS_MAX as u64] {
@@ -444,18 +448,24 @@ fn check_against_the_oracle(acts: &[Act]) -> Result<(), TestCaseError> {
                 prop_assert_eq!(got, oracle.renew(now_ms, publisher, epoch));
             }
             Act::Unregister { publisher, epoch } => {
-                let got = registry.unregister(PublisherId(publisher), epoch);
+                let got = registry.unregister(PublisherId(publisher), epoch, GoneReason::Left);
                 let ended = oracle.end(|p, known| p == publisher && known.epoch == epoch);
                 prop_assert_eq!(got.is_some(), !ended.is_empty());
                 if let Some(gone) = got {
-                    prop_assert!(!gone.expired && directory.down(gone.publisher, gone.epoch).is_some());
+                    prop_assert!(
+                        gone.reason == GoneReason::Left
+                            && directory.down(gone.publisher, gone.epoch).is_some()
+                    );
                 }
             }
             Act::Wait { ms } => {
                 now_ms += ms;
                 let mut got: Vec<(u64, u64)> = Vec::new();
                 while let Some(gone) = registry.expire(at(now_ms)) {
-                    prop_assert!(gone.expired && directory.down(gone.publisher, gone.epoch).is_some());
+                    prop_assert!(
+                        gone.reason == GoneReason::Expired
+                            && directory.down(gone.publisher, gone.epoch).is_some()
+                    );
                     got.push((gone.publisher.0, gone.epoch));
                 }
                 got.sort_unstable();
@@ -501,7 +511,7 @@ fn all_registrations_together_have_their_bytes_and_no_more() {
     assert!((1_024..1_100).contains(&each), "{each}");
     // A registered publisher may change, and one that leaves makes room for another.
     assert!(registry.register(START, usual(0, 2, &[&long])).is_ok());
-    registry.unregister(PublisherId(1), 1).unwrap();
+    registry.unregister(PublisherId(1), 1, GoneReason::Left).unwrap();
     assert!(registry.register(START, usual(taken, 1, &[&long])).is_ok());
     assert_eq!(registry.register(START, usual(taken + 1, 1, &[&long])), Err(LeaseError::Full));
 }

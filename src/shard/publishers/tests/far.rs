@@ -48,7 +48,7 @@ fn up(publisher: u64, epoch: u64, topic: &str) -> RegistryChange {
 }
 
 fn down(publisher: u64, epoch: u64) -> RegistryChange {
-    RegistryChange::Down(Gone { publisher: PublisherId(publisher), epoch, expired: true })
+    RegistryChange::Down(Gone { publisher: PublisherId(publisher), epoch, reason: GoneReason::Expired })
 }
 
 #[test]
