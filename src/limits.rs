@@ -447,8 +447,8 @@ pub const CONTROL_END_MAX: Duration = Duration::from_secs(1);
 
 // ---------------------------------------------------------------- HTTP
 
-/// Most open connections to the HTTP server: some scrapers and probes, each with one. At the bound the oldest
-/// gives way to the newest, so that nobody keeps the others out by holding connections.
+/// Most open connections to the HTTP server: some scrapers and probes, each with one. At the bound one of the host with the most
+/// gives way to the newest, so that nobody keeps the others out by holding connections; those that have shown the token come last.
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
 
 /// Deadline from the accept to the last byte of the answer: Prometheus gives up after 10 s, too.

@@ -7,6 +7,7 @@ mod certificates;
 mod running;
 mod watchdog;
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -14,10 +15,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker_process::{Page, corecast};
-use certificates::Authority;
+use certificates::{Authority, Validity};
 use corecast_executors::pause;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -93,6 +95,17 @@ impl Broker {
     }
 }
 
+/// A server under TLS with a token, of a broker whose files are in this folder; and the arguments of a command that asks it.
+fn sealed(folder: &TempDir, authority: &Authority, more: &[&str]) -> (Broker, Vec<String>) {
+    let file = secret(&folder.path().join("token"), TOKEN);
+    authority.sign_server("server");
+    let ([cert, key], ca) = (authority.files("server"), authority.ca().display().to_string());
+    let args = ["--tls-cert", &cert, "--tls-key", &key, "--http-token-file", &file];
+    let broker = Broker::start(folder, "https://127.0.0.1:0", &[&args[..], more].concat());
+    let asks = ["--metrics", &broker.metrics, "--http-token-file", &file, "--ca", &ca].map(str::to_owned);
+    (broker, asks.to_vec())
+}
+
 fn with_token(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
@@ -138,7 +151,7 @@ fn a_token_is_asked_of_every_reader() {
     assert_eq!(status(&metrics), "200", "{metrics}");
     assert_eq!(counter(&metrics, "corecast_http_refusals_total"), 6);
     let lines = broker.log().matches("showed no token, or a wrong one").count();
-    assert!((1..=6).contains(&lines) && broker.log().contains("127.0.0.1:"), "{}", broker.log());
+    assert!((1..=6).contains(&lines) && broker.log().contains("peer=127.0.0.1:"), "{}", broker.log());
     assert!(!broker.log().contains("corecast_s"), "no secret");
     let reload = broker.answer("POST /reload", &right);
     assert!(
@@ -181,7 +194,7 @@ fn what_other_hosts_reach_needs_a_token_and_encryption_or_the_word_insecure() {
         ([&open[..], &token].concat(), "read on their way: write https://HOST:PORT"),
     ] {
         let said = said(&run(&[&here[..], &args].concat()), 2);
-        assert!(said.starts_with("error: --metrics: other hosts reach "), "{args:?}: {said}");
+        assert!(said.starts_with("error: --metrics: other hosts reach http"), "{args:?}: {said}");
         assert!(said.contains(part) && said.contains("--insecure"), "{args:?}: {said}");
     }
     for (args, part) in [
@@ -204,13 +217,13 @@ fn what_other_hosts_reach_needs_a_token_and_encryption_or_the_word_insecure() {
     assert!(!closed.log().contains("insecure"), "{}", closed.log());
     drop(closed);
     let broker = Broker::start(&folder, "0.0.0.0:0", &["--insecure"]);
-    assert!(broker.log().contains("insecure tcp://0.0.0.0:"), "{}", broker.log());
+    assert!(broker.log().contains("insecure http://0.0.0.0:"), "{}", broker.log());
     let health = broker.answer("GET /healthz", "");
-    assert!(health.contains("\r\n\r\nok\ninsecure tcp://0.0.0.0:") && health.contains("(HTTP)"), "{health}");
+    assert!(health.contains("\r\n\r\nok\ninsecure http://0.0.0.0:") && health.contains("(HTTP)"), "{health}");
     assert_eq!(counter(&broker.answer("GET /metrics", ""), "corecast_insecure_listeners"), 1);
     let doctor = run(&["doctor", "--jitter", "0", "--metrics", &broker.metrics]);
     assert!(text(&doctor.stdout).contains("every shard turns"), "{doctor:?}");
-    assert!(text(&doctor.stdout).contains("insecure tcp://0.0.0.0:"), "{doctor:?}");
+    assert!(text(&doctor.stdout).contains("insecure http://0.0.0.0:"), "{doctor:?}");
 }
 
 #[test]
@@ -384,6 +397,128 @@ fn the_token_and_the_certificate_are_replaced_while_it_serves() {
     assert!(said(&reload(&copy, &after), 1).contains(refused), "it has another now");
     assert!(said(&reload(&other, &before), 1).contains("another than the one with the fingerprint"));
     succeeded(&reload(&other, &after));
+}
+
+#[test]
+fn operators_are_served_beside_a_flood_of_connections_that_say_nothing() {
+    let _watchdog = watchdog::watch("operators_are_served_beside_a_flood_of_connections_that_say_nothing");
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let (broker, asks) = sealed(&folder, &authority, &[]);
+    let asks: Vec<&str> = asks.iter().map(String::as_str).collect();
+    let address = broker.metrics.trim_start_matches("https://");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut open = VecDeque::new();
+            while !is_over.load(Ordering::Relaxed) {
+                // Ports may run short.
+                open.extend(TcpStream::connect(address));
+                if open.len() > 200 {
+                    open.pop_front();
+                }
+                pause(Duration::from_micros(400));
+            }
+        });
+        broker.has_logged("gave way to a newer one", 1);
+        let answers: Vec<Output> = (0..12).map(|_| run(&[&["sessions"], &asks[..]].concat())).collect();
+        is_over.store(true, Ordering::Relaxed);
+        answers.iter().for_each(succeeded);
+    });
+    assert!(broker.log().contains("one of the host with the most gave way"), "{}", broker.log());
+}
+
+#[test]
+fn a_server_that_ends_the_connection_is_told_from_one_that_is_not_there() {
+    let _watchdog = watchdog::watch("a_server_that_ends_the_connection_is_told_from_one_that_is_not_there");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for _ in 0..2 {
+                drop(listener.accept().expect("a connection"));
+            }
+        });
+        for metrics in [address.clone(), format!("https://{address}")] {
+            let said = said(&run(&["sessions", "--metrics", &metrics]), 1);
+            assert!(said.contains(&format!("the HTTP server at {metrics} ended the connection")), "{said}");
+            assert!(said.contains("ask again") && said.contains("Unix socket"), "{said}");
+            assert!(!said.contains("docs.rs") && !said.contains("tls://"), "{said}");
+        }
+    });
+    drop(listener);
+    let said = said(&run(&["sessions", "--metrics", &format!("https://{address}")]), 1);
+    assert!(said.contains(&format!("does not answer at https://{address}: ")), "{said}");
+}
+
+#[test]
+fn handshakes_that_fail_are_counted_and_named_at_most_once_a_second() {
+    let _watchdog = watchdog::watch("handshakes_that_fail_are_counted_and_named_at_most_once_a_second");
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let ca = authority.ca().display().to_string();
+    let (broker, asks) = sealed(&folder, &authority, &["--tls-client-ca", &ca, "--tls-clients", "optional"]);
+    let address = broker.metrics.trim_start_matches("https://");
+    let logged = |part: &str| broker.has_logged(&format!("reason={part}"), 1);
+    let sends = |bytes: &[u8]| {
+        let mut peer = TcpStream::connect(address).expect("it serves");
+        peer.set_read_timeout(Some(LIMIT)).expect("a watchdog");
+        peer.write_all(bytes).expect("room for it");
+        // An alert, or nothing.
+        let _ = peer.read_to_end(&mut Vec::new());
+    };
+    // Whoever only looks whether somebody is here has not failed.
+    drop(TcpStream::connect(address).expect("it serves"));
+    sends(b"GET /metrics HTTP/1.1\r\n\r\n");
+    logged("it does not speak TLS: its first bytes are `GET /met`; its readers write https://");
+    (0..4).for_each(|_| sends(&[0; 100]));
+    let lines = broker.log().matches("a TLS handshake with the HTTP server failed").count();
+    assert!((1..=5).contains(&lines) && broker.log().contains("peer=127.0.0.1:"), "{}", broker.log());
+    let openssl = |args: &[&str], request: &str| -> Output {
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-quiet", "-ign_eof", "-connect", address]).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut client = command.spawn().expect("openssl");
+        // It may have ended with its handshake.
+        let _ = client.stdin.take().expect("it is piped").write_all(request.as_bytes());
+        client.wait_with_output().expect("it is ours")
+    };
+    openssl(&["-tls1_2"], "");
+    let other = Authority::named("another authority");
+    other.sign("client", "DNS:client", "clientAuth", Validity::Now);
+    let [cert, key] = other.files("client");
+    openssl(&["-cert", &cert, "-key", &key], "");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: test\r\n{}\r\n", with_token(TOKEN));
+    let metrics = openssl(&["-CAfile", &ca], &request);
+    let page = text(&metrics.stdout);
+    assert_eq!(counter(page, "corecast_http_handshakes_failed_total"), 7, "{page}\n{}", broker.log());
+    assert_eq!(counter(page, "corecast_http_pushed_out_total"), 0);
+    let asks: Vec<&str> = asks.iter().map(String::as_str).collect();
+    succeeded(&run(&[&["sessions"], &asks[..]].concat()));
+}
+
+#[test]
+fn a_token_does_not_travel_to_another_host_where_it_can_be_read() {
+    let _watchdog = watchdog::watch("a_token_does_not_travel_to_another_host_where_it_can_be_read");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = secret(&folder.path().join("token"), TOKEN);
+    let asks = |metrics: &str, more: &[&str]| {
+        run(&[&["sessions", "--metrics", metrics, "--timeout", "200ms"], more].concat())
+    };
+    let token = ["--http-token-file", &file];
+    for there in ["192.0.2.1:9680", "http://192.0.2.1:9680", "tcp://broker.invalid:9680"] {
+        let refused = said(&asks(there, &token), 2);
+        assert!(refused.starts_with("error: --metrics: whoever is on the way to "), "{refused}");
+        assert!(refused.contains("write https://HOST:PORT") && refused.contains("--insecure"), "{refused}");
+        // Nothing of it is said where it is accepted, or there is no token.
+        for args in [&[&token[..], &["--insecure"]].concat()[..], &[]] {
+            let failed = asks(there, args);
+            assert!(failed.status.code() != Some(2), "{failed:?}");
+            assert!(!text(&failed.stderr).contains("on the way"), "{failed:?}");
+        }
+    }
+    let broker = Broker::start(&folder, "127.0.0.1:0", &token);
+    for here in [broker.metrics.clone(), broker.metrics.replace("127.0.0.1", "localhost")] {
+        succeeded(&run(&[&["sessions", "--metrics", &here], &token[..]].concat()));
+    }
 }
 
 #[test]

@@ -3,12 +3,15 @@
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
 mod broker_process;
+mod running;
 mod watchdog;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
 use broker_process::{BrokerProcess, Page, Transport};
 use corecast::internals::limits::{EVENT_READERS_MAX, HTTP_CONNECTIONS_MAX};
@@ -122,6 +125,72 @@ fn events_go_on_for_as_long_as_they_are_read_and_have_places_of_their_own() {
             "http/1.1 200 ok" => break assert!(event(&mut peer)["version"].is_string()),
             _ => corecast_executors::pause(std::time::Duration::from_millis(50)),
         }
+    }
+}
+
+#[test]
+fn a_stream_ends_once_its_token_is_replaced() {
+    let _watchdog = watchdog::watch("a_stream_ends_once_its_token_is_replaced");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    let put = |token: &str| {
+        fs::write(&file, token).expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    };
+    put("sesame");
+    let path = file.display().to_string();
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "1", "--http-token-file", &path]);
+    let stream_by = |token: &str| {
+        let mut peer = asked(&broker, "GET /api/v1/events", &format!("Authorization: Bearer {token}\r\n"));
+        assert_eq!(head(&mut peer)[0], "http/1.1 200 ok");
+        event(&mut peer);
+        peer
+    };
+    let reload_by = |token: &str| {
+        let header = format!("Authorization: Bearer {token}\r\n");
+        let mut peer = asked(&broker, "POST /reload", &header);
+        assert_eq!(head(&mut peer)[0], "http/1.1 200 ok", "whoever replaces the token has an answer");
+        assert!(body(peer).contains("streams of the old one end"));
+    };
+    let mut events = stream_by("sesame");
+    // The same token again ends nothing.
+    reload_by("sesame");
+    for _ in 0..2 {
+        event(&mut events);
+    }
+    put("open");
+    reload_by("sesame");
+    // There is an end, of whatever kind, or the watchdog barks.
+    let _ = events.read_to_end(&mut Vec::new());
+    event(&mut stream_by("open"));
+}
+
+#[test]
+fn a_stream_of_the_brokers_own_user_outlives_the_token() {
+    let _watchdog = watchdog::watch("a_stream_of_the_brokers_own_user_outlives_the_token");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let put = |token: &str| {
+        fs::write(path("token"), token).expect("written");
+        fs::set_permissions(path("token"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    };
+    put("sesame");
+    let mut command = broker_process::corecast();
+    command.args(["broker", "--shards", "1", "--listen", "tcp://127.0.0.1:0", "-o", "json"]);
+    command.args(["--metrics", &path("http.sock"), "--http-token-file", &path("token")]);
+    let mut broker = running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+    BufReader::new(broker.stdout()).read_line(&mut String::new()).expect("it is ready");
+    let mut peer = UnixStream::connect(path("http.sock")).expect("it serves");
+    peer.set_read_timeout(Some(LIMIT)).expect("a watchdog");
+    write!(peer, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("room for a request");
+    let mut lines = BufReader::new(peer).lines();
+    let mut next =
+        || lines.by_ref().map(|line| line.expect("it goes on")).find(|line| line.starts_with("data: "));
+    next().expect("an event");
+    put("open");
+    running::succeeded(&running::run(&["reload", "--metrics", &path("http.sock")]));
+    for _ in 0..3 {
+        next().expect("an event");
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `ticket_rules` | the tickets that a direct publisher asks for, and what one that was shown permits |
 //! | `refusal` | the reasons for which a proof is not accepted |
 //! | `identity` | the peer of a session, as far as it is known |
+//! | `peer_host` | the host of a peer, as bounds for each host count them |
 //! | `action` | actions, and the verdict on each |
 //! | `rights` | rights of one kind of peer |
 //! | `permissions` | the rules: which peer has which rights |
@@ -24,6 +25,7 @@
 mod action;
 mod curve_key;
 mod identity;
+mod peer_host;
 mod permissions;
 mod proof;
 mod quota;
@@ -43,6 +45,7 @@ mod users;
 pub use action::{Action, Verdict};
 pub use curve_key::CurveKey;
 pub use identity::Identity;
+pub(crate) use peer_host::PeerHost;
 pub use permissions::Permissions;
 pub(crate) use permissions::VERDICT_STEPS;
 pub use proof::Proof;

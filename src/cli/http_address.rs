@@ -20,6 +20,11 @@ impl HttpAddress {
     pub(super) fn is_encrypted(&self) -> bool {
         self.0.is_encrypted()
     }
+
+    /// A text about the endpoint, which has this address in its place.
+    pub(super) fn as_written(&self, text: &str) -> String {
+        text.replace(&self.0.to_string(), &self.to_string())
+    }
 }
 
 impl FromStr for HttpAddress {

@@ -13,7 +13,7 @@ use crate::auth::read_token_file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{HTTP_ANSWER_BYTES_MAX, HTTP_HEAD_BYTES_MAX};
 use crate::printable::printable;
-use crate::transport::connect_blocking;
+use crate::transport::{connect_blocking, is_cut_off};
 use crate::{ConnectConfig, TlsClientFiles};
 
 /// Credentials for the HTTP server of a broker, and trust in it.
@@ -22,6 +22,10 @@ pub(super) struct HttpClientArgs {
     /// File of the token that the broker's HTTP server asks for: the one that the broker has by this option.
     #[arg(long, value_name = "FILE")]
     http_token_file: Option<PathBuf>,
+
+    /// Show the token also to another host without encryption, where whoever is on the way can read it.
+    #[arg(long)]
+    insecure: bool,
 
     #[command(flatten)]
     trust: Settings<TlsClientFiles>,
@@ -41,16 +45,27 @@ impl HttpClientArgs {
     /// A file cannot be read; `Unreachable` or `TimedOut` when no answer has come by `deadline`, `Protocol` when it is none.
     pub(super) fn ask(&self, request: &str, address: &HttpAddress, deadline: Instant) -> Result<HttpAnswer> {
         let config = ConnectConfig::default().tls(self.trust.0.read()?);
+        self.check_protection(address)?;
         let request = self.request(request)?;
         let mut stream = connect_blocking(&address.0, &config, deadline).map_err(|error| {
+            if error.is_cut_off() {
+                return cut_off(address);
+            }
             let error = error.at_peer(&"the HTTP server", &address.0);
-            match error.kind() {
+            let kind = match error.kind() {
                 // Of a broker's own address there is other advice.
-                ErrorKind::Unreachable => Error::new(ErrorKind::Io, error.to_string()),
-                _ => error,
+                ErrorKind::Unreachable => ErrorKind::Io,
+                kind => kind,
+            };
+            match error.field() {
+                None => Error::new(kind, address.as_written(&error.to_string())),
+                Some(_) => error,
             }
         })?;
-        let failed = |e: io::Error| Error::io(format!("the HTTP server at {address} does not answer"), e);
+        let failed = |e: io::Error| match is_cut_off(e.kind()) {
+            true => cut_off(address),
+            false => Error::io(format!("the HTTP server at {address} does not answer"), e),
+        };
         stream.write_all(&request).and_then(|()| stream.flush()).map_err(failed)?;
         let most = HTTP_HEAD_BYTES_MAX + HTTP_ANSWER_BYTES_MAX;
         let mut answer = Vec::new();
@@ -61,10 +76,26 @@ impl HttpClientArgs {
                 format!("what answers at {address} is no HTTP server of a broker"),
             )
         };
+        if answer.is_empty() {
+            return Err(cut_off(address));
+        }
         if answer.len() > most {
             return Err(no_answer());
         }
         HttpAnswer::parse(&answer).ok_or_else(no_answer)
+    }
+
+    /// Checks that the token, if there is one, is read by nobody on its way, or that this is accepted.
+    fn check_protection(&self, address: &HttpAddress) -> Result<()> {
+        let is_open = address.0.is_open_to_readers() && !address.0.is_any_host();
+        if self.http_token_file.is_none() || self.insecure || !is_open {
+            return Ok(());
+        }
+        let text = format!(
+            "whoever is on the way to {address} could read the token: write https://HOST:PORT, ask on the broker's host at \
+             127.0.0.1 or a Unix socket, or accept it with --insecure"
+        );
+        Err(Error::of_field("metrics", text))
     }
 
     /// The bytes of a request. They may have a token.
@@ -84,6 +115,15 @@ impl HttpClientArgs {
         bytes.extend_from_slice(b"\r\n");
         Ok(bytes)
     }
+}
+
+/// The error for a server that was there, and did not answer.
+fn cut_off(address: &HttpAddress) -> Error {
+    let text = format!(
+        "the HTTP server at {address} ended the connection before it answered, as it does when too many are open: ask again, or at a \
+         Unix socket of the broker, where root and its user are never in the way; its log names the host that opens so many"
+    );
+    Error::new(ErrorKind::Io, text)
 }
 
 impl HttpAnswer {

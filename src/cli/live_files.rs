@@ -57,7 +57,7 @@ impl LiveFiles {
             http.renew(token, tls.clone()).map_err(ended)?;
         }
         if self.http_token.is_some() {
-            done.push_str("the token of the HTTP server is read again, for requests from now on\n");
+            done.push_str("the token of the HTTP server is read again, for requests from now on; if it is another, streams of the old one end\n");
         }
         if let Some(tls) = tls {
             broker.set_certificate(&tls).map_err(ended)?;

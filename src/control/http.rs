@@ -1,30 +1,34 @@
-//! The HTTP server of the control thread. Every connection is a task with a deadline; at the bound of connections the
-//! oldest gives way to the newest, so that held connections keep nobody out.
+//! The HTTP server of the control thread. Every connection is a task with a deadline; at the bound of connections one gives way to
+//! the newest, so that held connections keep nobody out.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
 use corecast_executors::{Either, Inbox, Link, MonotonicNs, first, link};
 use futures_lite::future::or;
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::task::{AbortHandle, JoinSet, yield_now};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::access::{HttpRole, HttpToken, is_for_a_name, lack, role_of};
-use super::page_body::{PageBody, StreamPulse};
+use super::conversations::{Caller, Conversations};
+use super::page_body::PageBody;
 use super::pages::{self, Pages};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
-    ACCEPT_BACKOFF_MAX, EVENT_STALL_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX,
-    HTTP_HEADERS_MAX, HTTP_REFUSAL_PAUSE,
+    ACCEPT_BACKOFF_MAX, EVENT_STALL_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
+    HTTP_REFUSAL_PAUSE,
 };
-use crate::telemetry::{InsecureListeners, OncePerSecond, note_http_refusal};
+use crate::telemetry::{
+    InsecureListeners, OncePerSecond, note_http_handshake_failed, note_http_pushed_out, note_http_refusal,
+};
 use crate::transport::{
     self, ControlListeners, ControlPeer, ControlStream, Endpoint, ListenConfig, Listening, ListeningSocket,
     SocketFile, TlsServer,
@@ -61,8 +65,8 @@ struct Renewed {
 pub struct HttpRenewal(Link<Renewed>);
 
 impl HttpRenewal {
-    /// Makes these the token that readers have to show, and the certificate, for all connections from now on. No certificate
-    /// leaves the one that is there.
+    /// Makes these the token that readers have to show, and the certificate, for all connections from now on. Streams of events end
+    /// if the token is another. No certificate leaves the one that is there.
     ///
     /// # Errors
     /// `Executor` when the control thread has ended.
@@ -78,7 +82,8 @@ impl HttpServer {
     /// # Errors
     /// As for [`transport::listen`].
     pub fn listen(endpoint: &Endpoint, config: &ListenConfig) -> Result<Self> {
-        let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
+        let own_words = |e: Error| e.to_string().replace(&endpoint.to_string(), &endpoint.to_url());
+        let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {}", own_words(e)));
         let listening = transport::listen(endpoint, config).map_err(failed)?;
         let (is_remote, is_encrypted) = (listening.is_remote(), listening.is_encrypted());
         let Listening { file, sockets, endpoint } = listening;
@@ -111,13 +116,13 @@ impl HttpServer {
         let lack = if self.is_remote { lack(self.token.is_some(), self.is_encrypted) } else { None };
         let Some((lack, way_out)) = lack else { return Ok(()) };
         if !is_accepted {
-            let endpoint = &self.endpoint;
+            let endpoint = self.endpoint.to_url();
             let text = format!(
                 "other hosts reach {endpoint}, where {lack}: {way_out}, or accept it with --insecure"
             );
             return Err(Error::of_field("metrics", text));
         }
-        self.insecure = InsecureListeners::note(vec![format!("{} (HTTP): {lack}", self.endpoint)]);
+        self.insecure = InsecureListeners::note(vec![format!("{} (HTTP): {lack}", self.endpoint.to_url())]);
         Ok(())
     }
 
@@ -188,6 +193,11 @@ impl Door {
         or(renewed, async { Knock::Accepted(self.listeners.accept().await) }).await
     }
 
+    /// The part of a peer that has shown nothing yet.
+    fn role_at_accept(&self, peer: ControlPeer) -> Option<HttpRole> {
+        role_of(self.token.as_ref(), &HeaderMap::new(), peer)
+    }
+
     async fn accept_for_ever(mut self, file: Option<SocketFile>, pages: &Pages) -> Infallible {
         // Dropped before the listeners: later it could be the file of the next server, which takes the place of one that nobody
         // listens on.
@@ -197,17 +207,27 @@ impl Door {
         loop {
             match self.next().await {
                 Knock::Renewed(Renewed { token, tls }) => {
-                    self.token = token;
+                    let is_another = std::mem::replace(&mut self.token, token) != self.token;
+                    if is_another {
+                        conversations.end_those_of_the_old_token(|peer| self.role_at_accept(peer).is_some());
+                    }
                     if let Some(tls) = tls {
                         self.listeners.set_certificate(&tls);
                     }
                 }
                 Knock::Accepted(Ok((stream, peer))) => {
-                    let (token, pulse) = (self.token.clone(), StreamPulse::default());
-                    conversations.admit(stream, Guard { token, peer, pages: pages.clone(), pulse });
+                    let is_operator = self.role_at_accept(peer) == Some(HttpRole::Operator);
+                    let caller = Caller::new(peer, stream.first_word(), is_operator);
+                    let guard =
+                        Guard { token: self.token.clone(), pages: pages.clone(), caller: caller.clone() };
+                    if let Some(gone) = conversations.admit(caller, converse(stream, guard)) {
+                        note_http_pushed_out(&gone);
+                    }
+                    // Those that are there are read before the next one may push them out.
+                    yield_now().await;
                 }
                 // Most likely descriptors are used up, and those of silent readers are enough.
-                Knock::Accepted(Err(_)) if conversations.end_oldest() => yield_now().await,
+                Knock::Accepted(Err(_)) if conversations.make_room() => yield_now().await,
                 Knock::Accepted(Err(error)) => {
                     if let Some(more) = log_limit.allow("accept_error", MonotonicNs::now()) {
                         tracing::warn!(%error, more, "cannot accept a reader of metrics");
@@ -219,70 +239,39 @@ impl Door {
     }
 }
 
-/// The open connections.
-#[derive(Default)]
-struct Conversations {
-    tasks: JoinSet<()>,
-    oldest_first: VecDeque<(AbortHandle, StreamPulse)>,
-}
-
-impl Conversations {
-    fn admit(&mut self, stream: ControlStream, guard: Guard) {
-        self.forget_ended();
-        // Those that have become streams have a bound of their own.
-        let asking = self.oldest_first.iter().filter(|(_, pulse)| pulse.silence().is_none()).count();
-        if asking >= HTTP_CONNECTIONS_MAX {
-            self.end_oldest();
-        }
-        let pulse = guard.pulse.clone();
-        self.oldest_first.push_back((self.tasks.spawn(converse(stream, guard)), pulse));
-    }
-
-    /// Ends the oldest conversation, if there is one: a stream only if there are no others. Its descriptor is free once the
-    /// runtime has had a turn.
-    fn end_oldest(&mut self) -> bool {
-        self.forget_ended();
-        let at = self.oldest_first.iter().position(|(_, pulse)| pulse.silence().is_none()).unwrap_or(0);
-        let oldest = self.oldest_first.remove(at);
-        oldest.inspect(|(task, _)| task.abort()).is_some()
-    }
-
-    fn forget_ended(&mut self) {
-        while self.tasks.try_join_next().is_some() {}
-        self.oldest_first.retain(|(task, _)| !task.is_finished());
-    }
-}
-
 /// The pages, as one connection gets them.
 #[derive(Clone)]
 struct Guard {
     token: Option<HttpToken>,
-    peer: ControlPeer,
     pages: Pages,
-    pulse: StreamPulse,
+    caller: Caller,
 }
 
 impl Guard {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<PageBody>, Infallible> {
-        let role = match role_of(self.token.as_ref(), request.headers(), self.peer) {
+        let peer = self.caller.peer;
+        let role = match role_of(self.token.as_ref(), request.headers(), peer) {
             // The page asks for the token, and shows it with what it reads.
             None if pages::is_for_all(request.uri().path()) => Some(HttpRole::Anybody),
             role => role,
         };
         match role {
             Some(HttpRole::Anybody)
-                if matches!(self.peer, ControlPeer::Remote(_))
+                if matches!(peer, ControlPeer::Remote(_))
                     && pages::shows_peers(request.uri().path())
                     && is_for_a_name(request.headers()) =>
             {
                 Ok(pages::misdirected())
             }
             Some(role) => {
+                if role == HttpRole::Operator {
+                    self.caller.has_shown_the_token();
+                }
                 let asked = (request.method(), request.uri());
-                Ok(self.pages.answer(asked, role, &self.pulse).await)
+                Ok(self.pages.answer(asked, role, &self.caller.pulse).await)
             }
             None => {
-                note_http_refusal(&self.peer);
+                note_http_refusal(&peer);
                 // So that nobody guesses many.
                 sleep(HTTP_REFUSAL_PAUSE).await;
                 Ok(pages::unauthorized())
@@ -291,9 +280,14 @@ impl Guard {
     }
 }
 
-/// One connection: a request, its answer, the end. A stream of events goes on for as long as its reader takes some.
-async fn converse(stream: ControlStream, guard: Guard) {
-    let pulse = guard.pulse.clone();
+/// One connection: a handshake if it is encrypted, a request, its answer, the end. A stream of events goes on for as long as its
+/// reader takes some.
+async fn converse(mut stream: ControlStream, guard: Guard) {
+    let caller = guard.caller.clone();
+    let deadline = Instant::now() + HTTP_CONVERSATION_MAX;
+    if !is_opened(&mut stream, &caller, deadline).await {
+        return;
+    }
     let service = service_fn(move |request| guard.clone().answer(request));
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -305,9 +299,26 @@ async fn converse(stream: ControlStream, guard: Guard) {
         .serve_connection(TokioIo::new(stream), service);
     // A peer that goes away or is too slow is its own affair, and Prometheus reports it.
     let mut conversation = pin!(conversation);
-    while timeout(HTTP_CONVERSATION_MAX, &mut conversation).await.is_err() {
-        if pulse.silence().is_none_or(|silence| silence > EVENT_STALL_MAX) {
+    let mut deadline = deadline;
+    while timeout_at(deadline, &mut conversation).await.is_err() {
+        if caller.pulse.silence().is_none_or(|silence| silence > EVENT_STALL_MAX) {
             return;
         }
+        deadline = Instant::now() + HTTP_CONVERSATION_MAX;
     }
+}
+
+/// Makes the handshake of a connection, if it has one; true if it is over. One that fails is counted, unless its peer has said
+/// nothing: it only looked whether anybody is here.
+async fn is_opened(stream: &mut ControlStream, caller: &Caller, deadline: Instant) -> bool {
+    let first_word = stream.first_word();
+    let failed = match timeout_at(deadline, poll_fn(|context| stream.poll_open(context))).await {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it took too long".to_owned(),
+    };
+    if first_word.has_come() {
+        note_http_handshake_failed(&caller.peer, &failed);
+    }
+    false
 }

@@ -5,7 +5,8 @@
 //! | file | owns |
 //! |---|---|
 //! | `thread` | the thread, its tasks and its end |
-//! | `http` | the HTTP server: listeners, connections and their bounds |
+//! | `http` | the HTTP server: listeners, and the life of a connection |
+//! | `conversations` | the open connections, and which of them gives way |
 //! | `access` | the token that readers show, and who may do without |
 //! | `engine_view` | the state of an engine, for those who ask |
 //! | `pages` | the answers to its requests: metrics, health, reload |
@@ -20,6 +21,7 @@ mod access;
 mod api;
 mod api_answer;
 mod census;
+mod conversations;
 #[cfg(feature = "nats")]
 mod engine_view;
 mod figures;

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::base::Base;
-use super::peer_host::PeerHost;
 use super::state::Shard;
 use super::strangers::Crowd;
+use crate::auth::PeerHost;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::LOGIN_DELAY;

@@ -3,7 +3,7 @@
 use ahash::AHashMap;
 use corecast_executors::MonotonicNs;
 
-use super::peer_host::PeerHost;
+use crate::auth::PeerHost;
 use crate::limits::{
     LOGIN_FAILURES_HERE_MAX, LOGIN_FAILURES_HOSTS_MAX, LOGIN_FAILURES_MAX, LOGIN_FAILURES_PERIOD,
 };

@@ -22,7 +22,7 @@
 //! | `aftermath` | the news of an event for parts that had no hand in it, until the router has told them |
 //! | `slowed` | publishers that wait because their users are ahead of their rates |
 //! | `unfinished`, `begun` | frames that have begun and are not whole: the memory of all, and the time of each |
-//! | `strangers`, `stranger_bounds`, `failed_logins`, `peer_host` | connections whose peers are not known yet, and hosts whose logins fail: how many of each there may be |
+//! | `strangers`, `stranger_bounds`, `failed_logins` | connections whose peers are not known yet, and hosts whose logins fail: how many of each there may be |
 //! | `outbox`, `losses` | what is to be done, and drops until the log says so |
 //! | `pace`, `slow` | whether a session is slow; those that have become so, until the log has named them |
 //! | `config` | what all shards of one process are told when they start |
@@ -95,7 +95,6 @@ mod outbox;
 mod pace;
 mod password_check;
 mod passwords_waiting;
-mod peer_host;
 mod postponed;
 mod publish;
 mod publishers;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::peer_host::PeerHost;
+use crate::auth::PeerHost;
 use crate::limits::{PASSWORDS_WAITING_HERE_MAX, PASSWORDS_WAITING_MAX, PASSWORDS_WAITING_PER_HOST_MAX};
 
 /// A place that nobody has.

@@ -5,9 +5,9 @@ use std::fmt;
 
 use ahash::AHashMap;
 
-use super::peer_host::PeerHost;
 use super::session_table::SessionTable;
 use super::stranger_bounds::StrangerBounds;
+use crate::auth::PeerHost;
 use crate::ids::SessionId;
 
 /// The reason why a connection is turned away before anything is read from it.

@@ -10,7 +10,9 @@ use super::exported::{Counter, Gauge, Histogram, Ratio};
 use super::labels::{By, CloseReason, DropReason};
 use super::log2::Log2Histogram;
 use super::process;
-use super::protection::{http_refusals, insecure_listeners, reloads};
+use super::protection::{
+    http_handshakes_failed, http_pushed_out, http_refusals, insecure_listeners, reloads,
+};
 use super::stderr::log_lines_dropped;
 
 /// The kind of a metric.
@@ -203,6 +205,22 @@ const HTTP_REFUSALS: Metric = Metric {
     help: "Requests to the HTTP server that showed no token, or a wrong one.",
 };
 
+/// Connections to the HTTP server that gave way.
+const HTTP_PUSHED_OUT: Metric = Metric {
+    name: "corecast_http_pushed_out_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    help: "Connections to the HTTP server that were ended for newer ones, since too many were open.",
+};
+
+/// Handshakes at the HTTP server that failed.
+const HTTP_HANDSHAKES_FAILED: Metric = Metric {
+    name: "corecast_http_handshakes_failed_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    help: "TLS handshakes with the HTTP server that failed.",
+};
+
 /// Reloads of files.
 const RELOADS: Metric = Metric {
     name: "corecast_reloads_total",
@@ -341,6 +359,8 @@ pub const PROCESS_METRICS: &[Metric] = &[
     RELOADS,
     RELOADS_FAILED,
     HTTP_REFUSALS,
+    HTTP_PUSHED_OUT,
+    HTTP_HANDSHAKES_FAILED,
 ];
 
 /// Exports the figures of the process to the installed recorder, just before somebody reads them.
@@ -351,6 +371,8 @@ pub(super) fn flush_process() {
     metrics::counter!(RELOADS.name).absolute(done);
     metrics::counter!(RELOADS_FAILED.name).absolute(failed);
     metrics::counter!(HTTP_REFUSALS.name).absolute(http_refusals());
+    metrics::counter!(HTTP_PUSHED_OUT.name).absolute(http_pushed_out());
+    metrics::counter!(HTTP_HANDSHAKES_FAILED.name).absolute(http_handshakes_failed());
     metrics::gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     flush_process_figures();
 }

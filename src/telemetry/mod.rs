@@ -49,7 +49,9 @@ pub(crate) use logs::{check_log_level, set_log_level};
 #[cfg(feature = "broker")]
 pub use metrics_page::MetricsPage;
 pub use once_per_second::OncePerSecond;
-pub(crate) use protection::{InsecureListeners, count_reload, note_http_refusal};
+pub(crate) use protection::{
+    InsecureListeners, count_reload, note_http_handshake_failed, note_http_pushed_out, note_http_refusal,
+};
 pub use pulse::Pulse;
 pub use session_tally::SessionTally;
 pub use stderr::{StderrData, flush_log, say};

@@ -1,6 +1,6 @@
 //! Figures of the process about its protection: what the page for Prometheus says of it.
 
-use std::fmt::Debug;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use corecast_executors::MonotonicNs;
@@ -9,7 +9,35 @@ use tracing::warn;
 static INSECURE_LISTENERS: AtomicU64 = AtomicU64::new(0);
 static RELOADS: AtomicU64 = AtomicU64::new(0);
 static RELOADS_FAILED: AtomicU64 = AtomicU64::new(0);
-static HTTP_REFUSALS: AtomicU64 = AtomicU64::new(0);
+static HTTP_REFUSALS: Incidents = Incidents::new();
+static HTTP_PUSHED_OUT: Incidents = Incidents::new();
+static HTTP_HANDSHAKES_FAILED: Incidents = Incidents::new();
+
+/// Incidents of one kind: counted, and logged at most once a second.
+struct Incidents {
+    count: AtomicU64,
+    /// The second of the last line, counted from 1.
+    logged_at_s: AtomicU64,
+}
+
+impl Incidents {
+    const fn new() -> Self {
+        Incidents { count: AtomicU64::new(0), logged_at_s: AtomicU64::new(0) }
+    }
+
+    /// Counts one, and has it logged with the number of all so far, if none was in this second.
+    fn note(&self, log: impl FnOnce(u64)) {
+        let count = 1 + self.count.fetch_add(1, Ordering::Relaxed);
+        let now_s = 1 + MonotonicNs::now().0 / 1_000_000_000;
+        if self.logged_at_s.swap(now_s, Ordering::Relaxed) != now_s {
+            log(count);
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
 
 /// The listeners of a broker or of its HTTP server that lack protection: logged when they open, and counted until this is
 /// dropped.
@@ -45,14 +73,23 @@ pub(crate) fn count_reload(is_done: bool) {
 }
 
 /// Counts a request without the token that the HTTP server asks for, and logs where it came from, at most once a second.
-pub(crate) fn note_http_refusal(peer: &impl Debug) {
-    /// The second of the last line, counted from 1.
-    static LOGGED_AT_S: AtomicU64 = AtomicU64::new(0);
-    let refused = 1 + HTTP_REFUSALS.fetch_add(1, Ordering::Relaxed);
-    let now_s = 1 + MonotonicNs::now().0 / 1_000_000_000;
-    if LOGGED_AT_S.swap(now_s, Ordering::Relaxed) != now_s {
-        warn!(?peer, refused, "a request to the HTTP server showed no token, or a wrong one");
-    }
+pub(crate) fn note_http_refusal(peer: &impl Display) {
+    HTTP_REFUSALS.note(
+        |refused| warn!(%peer, refused, "a request to the HTTP server showed no token, or a wrong one"),
+    );
+}
+
+/// Counts a connection to the HTTP server that gives way to a newer one, and logs where it came from, at most once a second.
+pub(crate) fn note_http_pushed_out(peer: &impl Display) {
+    HTTP_PUSHED_OUT.note(|pushed_out| {
+        warn!(%peer, pushed_out, "too many connections to the HTTP server: one of the host with the most gave way to a newer one");
+    });
+}
+
+/// Counts a handshake at the HTTP server that failed, and logs where and why, at most once a second.
+pub(crate) fn note_http_handshake_failed(peer: &impl Display, reason: &impl Display) {
+    HTTP_HANDSHAKES_FAILED
+        .note(|failed| warn!(%peer, %reason, failed, "a TLS handshake with the HTTP server failed"));
 }
 
 /// The number of listeners that lack protection.
@@ -67,5 +104,15 @@ pub(super) fn reloads() -> (u64, u64) {
 
 /// The number of requests that showed no token, or a wrong one.
 pub(super) fn http_refusals() -> u64 {
-    HTTP_REFUSALS.load(Ordering::Relaxed)
+    HTTP_REFUSALS.count()
+}
+
+/// The number of connections to the HTTP server that gave way to newer ones.
+pub(super) fn http_pushed_out() -> u64 {
+    HTTP_PUSHED_OUT.count()
+}
+
+/// The number of handshakes at the HTTP server that failed.
+pub(super) fn http_handshakes_failed() -> u64 {
+    HTTP_HANDSHAKES_FAILED.count()
 }

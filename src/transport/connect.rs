@@ -46,6 +46,12 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// True if the other end was there, and ended the connection before it could be used.
+    #[cfg(feature = "cli")]
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self, ConnectError::Unanswered { source, .. } if is_cut_off(source.kind()))
+    }
+
     /// The error where a broker was to be found at the endpoint, with advice.
     pub fn at_broker(self, endpoint: &Endpoint) -> Error {
         match self {
@@ -66,6 +72,13 @@ impl ConnectError {
             }
         }
     }
+}
+
+/// True for errors of a connection that its other end has ended.
+#[cfg(feature = "cli")]
+pub(crate) fn is_cut_off(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(kind, Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe)
 }
 
 /// Connects to the first address of an endpoint that answers: `localhost` may be two. `time` begins to wait for so long

@@ -1,5 +1,6 @@
 //! Listeners and connections of the control thread, which has an async runtime of its own.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,21 +8,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::accept::ListeningSocket;
+use super::heard::{ControlStream, HeardSocket};
 use super::stream::StreamKind;
 #[cfg(feature = "tls")]
 use super::tls::TlsControlStream;
 use super::tls::TlsServer;
-
-/// A connection of the control thread, whatever carries its bytes.
-pub type ControlStream = Box<dyn ByteStream>;
-
-/// A connected byte stream of the control thread's runtime.
-pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// The other end of an accepted connection, as far as the kernel knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +22,27 @@ pub enum ControlPeer {
     Remote(SocketAddr),
     /// A process of this host, of this uid if the kernel tells.
     Local(Option<u32>),
+}
+
+impl ControlPeer {
+    /// The address; a Unix socket has none.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            ControlPeer::Remote(address) => Some(*address),
+            ControlPeer::Local(_) => None,
+        }
+    }
+}
+
+/// The address, or the user.
+impl fmt::Display for ControlPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ControlPeer::Remote(address) => address.fmt(f),
+            ControlPeer::Local(Some(uid)) => write!(f, "uid {uid}"),
+            ControlPeer::Local(None) => f.write_str("a process of this host"),
+        }
+    }
 }
 
 /// Listeners on which the control thread accepts, in turns.
@@ -67,7 +80,7 @@ impl ControlListener {
             }
             ControlListener::Unix(listener) => listener.poll_accept(context)?.map(|(socket, _)| {
                 let uid = socket.peer_cred().ok().map(|peer| peer.uid());
-                Ok((Box::new(socket) as ControlStream, ControlPeer::Local(uid)))
+                Ok((Box::new(HeardSocket::new(socket)) as ControlStream, ControlPeer::Local(uid)))
             }),
         }
     }
@@ -77,10 +90,10 @@ impl ControlListener {
 fn stream_of(socket: tokio::net::TcpStream, kind: &StreamKind) -> io::Result<ControlStream> {
     #[cfg(feature = "tls")]
     if let StreamKind::Tls(end) = kind {
-        return Ok(Box::new(TlsControlStream::new(socket, end.clone())?));
+        return Ok(Box::new(TlsControlStream::new(HeardSocket::new(socket), end.clone())?));
     }
     let _ = kind;
-    Ok(Box::new(socket))
+    Ok(Box::new(HeardSocket::new(socket)))
 }
 
 impl ControlListeners {

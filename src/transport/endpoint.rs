@@ -100,6 +100,16 @@ impl Endpoint {
         }
     }
 
+    /// As readers of an HTTP server there write it.
+    #[cfg(feature = "broker")]
+    pub(crate) fn to_url(&self) -> String {
+        match self {
+            Endpoint::Tcp { .. } => self.to_string().replacen("tcp://", "http://", 1),
+            Endpoint::Tls { .. } => self.to_string().replacen("tls://", "https://", 1),
+            Endpoint::Uds { .. } => self.to_string(),
+        }
+    }
+
     /// The addresses to connect to, one after the other. A host name is looked up: drop the future to stop waiting.
     ///
     /// # Errors

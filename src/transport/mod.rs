@@ -19,6 +19,7 @@
 //! | `sealed` | in tests: a stream with a handshake |
 //! | `stranger` | in tests: ends of connections that are no streams |
 //! | `control` | listeners of the control thread, and their connections |
+//! | `heard` | their streams, whose sockets note the first word of their peers |
 //! | `blocking` | connections that plain threads make |
 
 mod accept;
@@ -30,6 +31,8 @@ mod connect;
 #[cfg(feature = "broker")]
 mod control;
 mod endpoint;
+#[cfg(feature = "broker")]
+mod heard;
 mod inherited;
 mod listen;
 mod listen_config;
@@ -47,10 +50,14 @@ pub use accept::{AcceptQueue, Accepted, ListeningSocket};
 pub(crate) use address::Address;
 #[cfg(feature = "cli")]
 pub(crate) use blocking::connect_blocking;
+#[cfg(feature = "cli")]
+pub(crate) use connect::is_cut_off;
 pub use connect::{ConnectConfig, connect};
 #[cfg(feature = "broker")]
-pub use control::{ControlListeners, ControlPeer, ControlStream};
+pub use control::{ControlListeners, ControlPeer};
 pub use endpoint::{DEFAULT_ENDPOINT, Endpoint, tcp_addresses_until};
+#[cfg(feature = "broker")]
+pub use heard::{ControlStream, FirstWord};
 pub use inherited::InheritedSockets;
 pub use listen::{Listening, listen};
 pub use listen_config::ListenConfig;

@@ -92,6 +92,18 @@ pub(super) fn at_server(error: &Error, first: FirstBytes, is_open: bool) -> io::
     io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
+/// The same at the HTTP server, which other programs than ours read.
+#[cfg(feature = "broker")]
+pub(super) fn at_http_server(error: &Error, first: FirstBytes, is_open: bool) -> io::Error {
+    match error {
+        Error::InvalidMessage(_) if !is_open && !first.is_tls() => {
+            let words = format!("{}; its readers write https://", first.no_tls());
+            io::Error::new(io::ErrorKind::InvalidData, words)
+        }
+        other => at_server(other, first, is_open),
+    }
+}
+
 fn server_words(error: &Error, first: FirstBytes) -> String {
     match error {
         Error::InvalidMessage(_) if !first.is_tls() => {
@@ -100,8 +112,13 @@ fn server_words(error: &Error, first: FirstBytes) -> String {
         Error::PeerIncompatible(
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            // The hello of a client so old that it does not know it.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
         ) => "the client does not offer TLS 1.3".to_owned(),
+        Error::PeerIncompatible(_) => {
+            "the client offers no cipher suite, key exchange or signature of TLS 1.3 that this listener has".to_owned()
+        }
         Error::NoCertificatesPresented => {
             "the client has shown no certificate, which --tls-client-ca requires".to_owned()
         }
@@ -199,6 +216,20 @@ mod tests {
         let error = Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
         assert!(at_client(&error, first(b"CORECAST")).to_string().contains("`CORECAST`; write tcp://"));
         assert!(at_server(&error, first(b"GET / HTTP"), false).to_string().contains("`GET / HT`; a client"));
+    }
+
+    #[test]
+    fn a_client_that_is_too_old_is_told_so_in_plain_words() {
+        for old in [
+            PeerIncompatible::Tls12NotOffered,
+            PeerIncompatible::SignatureAlgorithmsExtensionRequired,
+            PeerIncompatible::SupportedVersionsExtensionRequired,
+        ] {
+            let error = at_server(&Error::PeerIncompatible(old), FirstBytes::default(), false);
+            assert_eq!(error.to_string(), "the client does not offer TLS 1.3");
+        }
+        let other = Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon);
+        assert!(at_server(&other, FirstBytes::default(), false).to_string().contains("no cipher suite"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A host, as far as addresses tell one from another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) enum PeerHost {
+pub(crate) enum PeerHost {
     /// This one: by a loopback address, or a Unix socket.
     Here,
     /// The one with this address.
@@ -15,7 +15,7 @@ pub(super) enum PeerHost {
 
 impl PeerHost {
     /// The host at an address; a Unix socket has none.
-    pub(super) fn at(address: Option<SocketAddr>) -> Self {
+    pub(crate) fn at(address: Option<SocketAddr>) -> Self {
         match address.map(|address| address.ip().to_canonical()) {
             Some(ip) if ip.is_loopback() => PeerHost::Here,
             Some(IpAddr::V4(ip)) => PeerHost::V4(ip),
