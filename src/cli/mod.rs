@@ -131,7 +131,7 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Broker(broker::BrokerArgs),
+    Broker(Box<broker::BrokerArgs>),
     Pub(Box<publish::PubArgs>),
     Sub(Box<subscribe::SubArgs>),
     Ping(ping::PingArgs),
@@ -239,7 +239,7 @@ impl Cli {
         ignore_file_size_signal()
             .map_err(|e| Failure::new(Exit::Failed, format!("cannot set up signals: {e}")))?;
         match self.command {
-            Command::Broker(args) => broker::run(args, &logs),
+            Command::Broker(args) => broker::run(*args, &logs),
             Command::Pub(args) => publish::run(*args),
             Command::Sub(args) => subscribe::run(*args),
             Command::Ping(args) => ping::run(args),
