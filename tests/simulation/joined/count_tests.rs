@@ -129,10 +129,7 @@ fn meetings_of_all_seeds(lost: u32) -> usize {
     };
     let met = |seed| {
         let ran = std::panic::catch_unwind(|| Run::draw(seed, lost).run(lost > 0));
-        ran.unwrap_or_else(|panic| {
-            eprintln!("CORECAST_SIM_SEED={seed}");
-            std::panic::resume_unwind(panic)
-        })
+        ran.unwrap_or_else(|_| panic!("CORECAST_SIM_SEED={seed}: a panic, see above"))
     };
     seeds.map(met).sum()
 }
