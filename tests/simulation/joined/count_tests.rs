@@ -122,6 +122,7 @@ impl Run {
     }
 }
 
+#[expect(clippy::panic, reason = "in a test every failure is a panic")]
 fn meetings_of_all_seeds(lost: u32) -> usize {
     let seeds = match number_from("CORECAST_SIM_SEED") {
         Some(seed) => seed..seed + 1,
