@@ -292,7 +292,7 @@ fn operators_see_what_is_kept_and_have_it_given_up() {
     assert!(table.starts_with("MESSAGES") && table.contains("a.one"), "{table}");
     // By TCP, without the token of operators.
     let (_, refused, code) = history(&["clear", "a.one"]);
-    assert!(code == Some(1) && refused.contains("operators"), "{refused}");
+    assert!(code == Some(1) && refused.contains("--http-token-file"), "{refused}");
     assert_eq!(rows(&[]).0, all);
     let (_, wrong, code) = history(&["list", "a..b"]);
     assert!(code == Some(2) && wrong.contains("a..b"), "{wrong}");
