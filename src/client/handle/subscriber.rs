@@ -30,6 +30,7 @@ use crate::transport::Endpoint;
 ///     match subscriber.recv()? {
 ///         Event::Message(message) => println!("{:?}", message.payload),
 ///         Event::Gap(gap) => eprintln!("missed {:?}", gap.missed),
+///         Event::CaughtUp => {}
 ///     }
 /// }
 /// # #[expect(unreachable_code)]
