@@ -353,7 +353,7 @@ impl Summary {
         assert!(self.messages > 100_000 && self.deliveries > 100_000, "{self:?}");
         assert!(self.shared > 100_000 && self.deliveries - self.shared > 100_000, "{self:?}");
         assert!(self.gaps_told > 1_000 && self.held > 1_000 && self.rests > 1_000, "{self:?}");
-        assert!(self.joined > 1_000 && self.moved > 1_000 && self.history > 10_000, "{self:?}");
+        assert!(self.joined > 1_000 && self.moved > 1_000 && self.history > 50_000, "{self:?}");
         assert!(self.refused > 100 && self.ended > 100, "{self:?}");
         assert!(self.drops.iter().all(|(_, count)| *count > 100), "{self:?}");
         for code in ["not_permitted", "unauthenticated"] {
