@@ -191,7 +191,10 @@ mod tests {
         (ListPart { round, number, is_whole: true, changes }, to)
     }
 
-    fn said(counting: &mut Counting) -> Vec<(u64, u64, Vec<(u64, u32)>)> {
+    /// An answer: the broker asked for it, its number, and the counts by watch.
+    type Said = (u64, u64, Vec<(u64, u32)>);
+
+    fn said(counting: &mut Counting) -> Vec<Said> {
         let words = std::iter::from_fn(|| counting.next_word(3, |_| 3));
         let mut said: Vec<_> = words
             .map(|(start, word)| match word {

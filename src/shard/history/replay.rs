@@ -293,8 +293,11 @@ mod tests {
         Stretch { bytes: Bytes::new(), frames: messages, messages, order: at, at }
     }
 
-    fn page(parts: &[(&'static str, u64, &[(u64, u32)])], next: Option<(&'static str, u64)>) -> HistoryPage {
-        let part = |(topic, left, stretches): &(&'static str, u64, &[(u64, u32)])| {
+    /// A topic of a page: its name, how many messages are left of it, and its stretches by time and number of messages.
+    type Part<'a> = (&'static str, u64, &'a [(u64, u32)]);
+
+    fn page(parts: &[Part<'_>], next: Option<(&'static str, u64)>) -> HistoryPage {
+        let part = |(topic, left, stretches): &Part<'_>| {
             let stretches: VecDeque<_> =
                 stretches.iter().map(|(at, messages)| stretch(*at, *messages)).collect();
             let topic = Bytes::from_static(topic.as_bytes());
