@@ -14,7 +14,7 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport, corecast};
@@ -66,12 +66,35 @@ fn pages_have_types_lengths_and_heads() {
     assert!(page.contains("\ncorecast_sessions{shard=\"1\"} 0\n"), "{page}");
     assert!(page.contains("\n# TYPE corecast_log_lines_dropped_total counter\n"), "{page}");
 
+    let accept =
+        "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n";
+    let metrics = exchange(&broker, &format!("GET /metrics HTTP/1.1\r\nHost: test\r\n{accept}\r\n"));
+    let (head, page) = metrics.split_once("\r\n\r\n").expect("a head and a body");
+    let open = "\r\ncontent-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains(open), "{head}");
+    assert!(page.contains("\ncorecast_sessions{shard=\"1\"} 0\n") && page.ends_with("\n# EOF\n"), "{page}");
+    read_by_python(page);
+
     let health = get(&broker, "/health");
     assert!(health.starts_with("HTTP/1.1 200 OK\r\n") && health.ends_with("\r\n\r\nok\n"), "{health}");
     assert!(exchange(&broker, "GET /health HTTP/1.0\r\n\r\n").ends_with("\r\n\r\nok\n"));
     let head = exchange(&broker, "HEAD /health HTTP/1.1\r\nHost: test\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(head.contains("\r\ncontent-length: 3\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+/// Has the reference parser of OpenMetrics read a page, in the virtual environment that `scripts/python-env.sh` makes.
+fn read_by_python(page: &str) {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let env = Command::new(format!("{root}/scripts/python-env.sh")).output().expect("the script is there");
+    assert!(env.status.success(), "no Python: {}", String::from_utf8_lossy(&env.stderr));
+    let python = String::from_utf8(env.stdout).expect("a path");
+    let mut parser = Command::new(python.trim());
+    parser.arg(format!("{root}/tests/python/open_metrics.py")).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut parser = parser.spawn().expect("it can be started");
+    parser.stdin.take().expect("it is piped").write_all(page.as_bytes()).expect("it reads all");
+    let done = parser.wait_with_output().expect("it is ours");
+    assert!(done.status.success(), "{}\n{page}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[test]
@@ -190,6 +213,35 @@ impl RoundTrips {
         assert!(matches!(event, Some(Event::Message(_))), "{event:?}");
         start.elapsed()
     }
+}
+
+#[test]
+fn a_thousand_slow_readers_keep_nobody_out_and_hold_no_message_up() {
+    let _watchdog = watchdog::watch("a_thousand_slow_readers_keep_nobody_out_and_hold_no_message_up");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2"]);
+    let mut trips = RoundTrips::start(&broker);
+    trips.take_one();
+    let open_files = || broker.until(|page| page.has("process_open_fds")).sum("process_open_fds");
+    let before = open_files();
+    let mut slow = Vec::new();
+    let mut longest = Duration::ZERO;
+    for number in 0..1_000 {
+        let mut peer = connect(&broker);
+        // Half of them never end their request, the others never read the answer.
+        let end = if number % 2 == 0 { "" } else { "\r\n\r\n" };
+        // Those that are there may push it out at once.
+        let _ = write!(peer, "GET /metrics HTTP/1.1\r\nHost: t{end}");
+        slow.push(peer);
+        if number % 50 == 0 {
+            longest = longest.max(trips.take_one());
+            assert!(get(&broker, "/healthz").starts_with("HTTP/1.1 200 "), "after {number}");
+        }
+    }
+    assert!(get(&broker, "/metrics").starts_with("HTTP/1.1 200 "));
+    assert!(open_files() <= before + HTTP_CONNECTIONS_MAX as u64, "{before}, then {}", open_files());
+    let ended = slow.iter().filter(|peer| has_ended(peer)).count();
+    assert!(ended >= slow.len() - HTTP_CONNECTIONS_MAX, "{ended}");
+    assert!(longest < HOLD, "{longest:?}");
 }
 
 #[test]

@@ -267,7 +267,7 @@ impl Guard {
                 if role == HttpRole::Operator {
                     self.caller.has_shown_the_token();
                 }
-                let asked = (request.method(), request.uri());
+                let asked = (request.method(), request.uri(), request.headers());
                 Ok(self.pages.answer(asked, role, &self.caller.pulse).await)
             }
             None => {

@@ -9,6 +9,7 @@
 //! | `conversations` | the open connections, and which of them gives way |
 //! | `access` | the token that readers show, and who may do without |
 //! | `engine_view` | the state of an engine, for those who ask |
+//! | `exposition` | the format of metrics that a reader accepts |
 //! | `pages` | the answers to its requests: metrics, health, reload |
 //! | `api`, `query`, `json_rows`, `api_answer` | those under `/api/v1`: what is asked, the rows that answer it, and their form |
 //! | `history_page` | of those, history: its topics, and the order to give it up |
@@ -24,6 +25,7 @@ mod census;
 mod conversations;
 #[cfg(feature = "nats")]
 mod engine_view;
+mod exposition;
 mod figures;
 mod history_page;
 mod http;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use corecast_executors::{Inbox, Link, MonotonicNs, link};
-use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Response, StatusCode, Uri};
 
 use super::access::HttpRole;
@@ -14,6 +14,7 @@ use super::api_answer;
 use super::census::Operations;
 #[cfg(feature = "nats")]
 use super::engine_view::EngineQuestions;
+use super::exposition::format_for;
 use super::live_page;
 use super::page_body::{EventSeats, EventStream, PageBody, StreamPulse, response};
 use crate::limits::{HTTP_CONNECTIONS_MAX, SHARD_SILENCE_MAX};
@@ -169,7 +170,7 @@ impl Pages {
     /// The answer to one request. The server cuts off the body if only the head was requested.
     pub(super) async fn answer(
         &self,
-        (method, uri): (&Method, &Uri),
+        (method, uri, headers): (&Method, &Uri, &HeaderMap),
         role: HttpRole,
         pulse: &StreamPulse,
     ) -> Response<PageBody> {
@@ -186,7 +187,10 @@ impl Pages {
             return response(StatusCode::FORBIDDEN, TEXT, NO_OPERATOR.into());
         }
         match page {
-            Page::Metrics => response(StatusCode::OK, MetricsPage::CONTENT_TYPE, self.metrics.render()),
+            Page::Metrics => {
+                let format = format_for(headers);
+                response(StatusCode::OK, format.content_type(), self.metrics.render(format))
+            }
             Page::Health => {
                 let (status, text) = health(&self.pulses, MonotonicNs::now());
                 response(status, TEXT, text + &self.notes + &self.engine_health().await)

@@ -43,7 +43,7 @@ pub struct Metric {
 
 /// The version of the build, as a label of a gauge that is always 1, which dashboards join with others. It has no
 /// shard.
-const BUILD_INFO: Metric = Metric {
+pub(super) const BUILD_INFO: Metric = Metric {
     name: "corecast_build_info",
     kind: MetricKind::Gauge,
     unit: Unit::Count,
@@ -245,7 +245,7 @@ const SLOW_SESSIONS: Metric = Metric {
     help: "Times that something has waited for a session for over a second, by user.",
 };
 
-/// Open descriptors, by the name that Prometheus' own clients have for it, as for the next three.
+/// Open descriptors, by the name that Prometheus' own clients have for it, as for the next five.
 const OPEN_FILES: Metric = Metric {
     name: "process_open_fds",
     kind: MetricKind::Gauge,
@@ -267,6 +267,22 @@ const RESIDENT_MEMORY: Metric = Metric {
     kind: MetricKind::Gauge,
     unit: Unit::Bytes,
     help: "Resident memory.",
+};
+
+/// Memory that the process has asked for.
+const VIRTUAL_MEMORY: Metric = Metric {
+    name: "process_virtual_memory_bytes",
+    kind: MetricKind::Gauge,
+    unit: Unit::Bytes,
+    help: "Virtual memory.",
+};
+
+/// The CPU time of the process. The recorder does not have it, since it is no whole number.
+pub(super) const PROCESS_CPU: Metric = Metric {
+    name: "process_cpu_seconds_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Seconds,
+    help: "CPU time of all threads, in user mode and in the kernel.",
 };
 
 /// The start of the process.
@@ -352,6 +368,8 @@ pub const PROCESS_METRICS: &[Metric] = &[
     OPEN_FILES,
     OPEN_FILES_MAX,
     RESIDENT_MEMORY,
+    VIRTUAL_MEMORY,
+    PROCESS_CPU,
     START_TIME,
     BUILD_INFO,
     CERTIFICATE_EXPIRY,
@@ -383,6 +401,7 @@ fn flush_process_figures() {
     for (metric, value) in [
         (OPEN_FILES, process::open_files().map(|files| files as f64)),
         (RESIDENT_MEMORY, process::resident_bytes().map(|bytes| bytes as f64)),
+        (VIRTUAL_MEMORY, process::virtual_bytes().map(|bytes| bytes as f64)),
         (START_TIME, process::started_at_unix_s()),
     ] {
         if let Some(value) = value {
@@ -433,6 +452,11 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all().count());
+        // In OpenMetrics a counter's family lacks the ending, and has no name of another.
+        let mut families: Vec<_> =
+            names.iter().map(|name| name.trim_end_matches("_total").trim_end_matches("_info")).collect();
+        families.sort_unstable();
+        assert!(families.is_sorted_by(|a, b| a < b), "{families:?}");
     }
 
     #[test]

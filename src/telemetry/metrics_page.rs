@@ -3,20 +3,37 @@
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::counters::{METRICS, MetricKind, PROCESS_METRICS, flush_process};
+use super::counters::{METRICS, MetricKind, PROCESS_CPU, PROCESS_METRICS, flush_process};
 use super::exported::US_PER_S;
 use super::log2::Log2Histogram;
+use super::open_metrics::open_metrics;
+use super::process;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The metrics of the process, in the text format of Prometheus. Clones are the same page.
+/// A format of the page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetricsFormat {
+    /// The text format of Prometheus, 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl MetricsFormat {
+    /// The media type: Prometheus 3 rejects a page without one (<https://prometheus.io/docs/prometheus/3.0/migration/>).
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            MetricsFormat::Text => "text/plain; version=0.0.4; charset=utf-8",
+            MetricsFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// The metrics of the process. Clones are the same page.
 #[derive(Clone, Debug)]
 pub struct MetricsPage(PrometheusHandle);
 
 impl MetricsPage {
-    /// The media type of the text format: Prometheus 3 rejects a page without one
-    /// (<https://prometheus.io/docs/prometheus/3.0/migration/>).
-    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
-
     /// Makes the process's recorder. Shards that start later register with it.
     ///
     /// # Errors
@@ -32,9 +49,13 @@ impl MetricsPage {
     }
 
     /// The page with the present values.
-    pub fn render(&self) -> String {
+    pub fn render(&self, format: MetricsFormat) -> String {
         flush_process();
-        self.0.render()
+        let page = self.0.render() + &process::cpu_seconds().map(cpu_lines).unwrap_or_default();
+        match format {
+            MetricsFormat::Text => page,
+            MetricsFormat::OpenMetrics => open_metrics(&page),
+        }
     }
 
     /// Folds the samples that histograms have gathered. Call it regularly: without it, and without a reader, they grow
@@ -42,6 +63,12 @@ impl MetricsPage {
     pub fn fold(&self) {
         self.0.run_upkeep();
     }
+}
+
+/// The CPU time of the process as the page has it. The counters of the recorder are whole numbers, and this one has fractions.
+fn cpu_lines(seconds: f64) -> String {
+    let (name, help) = (PROCESS_CPU.name, PROCESS_CPU.help);
+    format!("# HELP {name} {help}\n# TYPE {name} counter\n{name} {seconds}\n\n")
 }
 
 fn recorder() -> Result<PrometheusRecorder> {
@@ -81,12 +108,18 @@ mod tests {
             metrics::histogram!("corecast_turn_seconds", "shard" => "0").record_many(3e-6, 2);
         });
         page.fold();
-        let page = page.render();
+        let open = page.render(MetricsFormat::OpenMetrics);
+        assert!(
+            open.contains("# TYPE corecast_frames_in counter\n") && open.ends_with("\n# EOF\n"),
+            "{open}"
+        );
+        let page = page.render(MetricsFormat::Text);
         for line in [
             "# HELP corecast_frames_in_total Whole frames received.",
             "corecast_frames_in_total{shard=\"0\"} 5",
             "corecast_turn_seconds_bucket{shard=\"0\",le=\"0.000002\"} 0",
             "corecast_turn_seconds_bucket{shard=\"0\",le=\"0.000004\"} 2",
+            "# TYPE process_cpu_seconds_total counter",
         ] {
             assert!(page.lines().any(|there| there == line), "{line} is missing in\n{page}");
         }

@@ -9,6 +9,7 @@
 //! | `log2` | a histogram of powers of two |
 //! | `exported` | a row of the list, to the recorder |
 //! | `metrics_page` | the page that Prometheus reads |
+//! | `open_metrics` | the same page in OpenMetrics |
 //! | `logs` | how a command logs |
 //! | `once_per_second` | the limit on repeated log lines |
 //! | `process` | figures that the kernel counts for the process |
@@ -27,6 +28,8 @@ mod logs;
 #[cfg(feature = "broker")]
 mod metrics_page;
 mod once_per_second;
+#[cfg(feature = "broker")]
+mod open_metrics;
 mod process;
 mod protection;
 mod pulse;
@@ -47,7 +50,7 @@ pub use logs::{LogFormat, install_logs};
 #[cfg(feature = "cli")]
 pub(crate) use logs::{check_log_level, set_log_level};
 #[cfg(feature = "broker")]
-pub use metrics_page::MetricsPage;
+pub use metrics_page::{MetricsFormat, MetricsPage};
 pub use once_per_second::OncePerSecond;
 pub(crate) use protection::{
     InsecureListeners, count_reload, note_http_handshake_failed, note_http_pushed_out, note_http_refusal,

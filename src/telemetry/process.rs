@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+
 /// The unit of times in /proc, in hertz: the same on each architecture that Linux has but Alpha.
 const USER_HZ: f64 = 100.0;
 
@@ -19,7 +22,22 @@ pub(super) fn open_files() -> Option<u64> {
 
 /// The memory that is really there.
 pub(super) fn resident_bytes() -> Option<u64> {
-    parse_resident_kib(&fs::read_to_string("/proc/self/status").ok()?).map(|kib| 1024 * kib)
+    status_bytes("VmRSS:")
+}
+
+/// The memory that the process has asked for.
+pub(super) fn virtual_bytes() -> Option<u64> {
+    status_bytes("VmSize:")
+}
+
+fn status_bytes(name: &str) -> Option<u64> {
+    parse_status_kib(&fs::read_to_string("/proc/self/status").ok()?, name).map(|kib| 1024 * kib)
+}
+
+/// The CPU time of all threads so far, in seconds.
+pub(super) fn cpu_seconds() -> Option<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    Some((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
 }
 
 /// The start of the process, in seconds of Unix time. It is read once: a clock that is set later does not move it.
@@ -32,9 +50,9 @@ pub(super) fn started_at_unix_s() -> Option<f64> {
     })
 }
 
-/// The memory in /proc/PID/status, see proc_pid_status(5).
-fn parse_resident_kib(status: &str) -> Option<u64> {
-    let amount = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// A line of memory in /proc/PID/status, see proc_pid_status(5).
+fn parse_status_kib(status: &str, name: &str) -> Option<u64> {
+    let amount = status.lines().find_map(|line| line.strip_prefix(name))?;
     amount.trim().strip_suffix(" kB")?.parse().ok()
 }
 
@@ -63,8 +81,8 @@ mod tests {
         assert_eq!(parse_start_ticks(&stat), Some(220));
         assert_eq!(parse_start_ticks("7 (a) 1 2"), None);
         assert_eq!(parse_boot_time("cpu  1 2\nbtime 1700000000\nprocesses 3\n"), Some(1_700_000_000));
-        assert_eq!(parse_resident_kib("VmHWM:\t    99 kB\nVmRSS:\t   25 kB\n"), Some(25));
-        assert_eq!(parse_resident_kib("VmHWM:\t    99 kB\n"), None);
+        assert_eq!(parse_status_kib("VmHWM:\t    99 kB\nVmRSS:\t   25 kB\n", "VmRSS:"), Some(25));
+        assert_eq!(parse_status_kib("VmHWM:\t    99 kB\n", "VmRSS:"), None);
     }
 
     #[test]
@@ -75,6 +93,10 @@ mod tests {
         assert!((held.len() as u64..5_000).contains(&open), "{open}");
         let resident = resident_bytes().expect("it is counted");
         assert!((1 << 20..1 << 36).contains(&resident), "{resident}");
+        assert!(virtual_bytes().expect("it is counted") > resident);
+        let before = cpu_seconds().expect("it is counted");
+        while cpu_seconds().expect("it is counted") <= before {}
+        assert!((0.0..36_000.0).contains(&before), "{before}");
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs_f64();
         let age_s = now_s - started_at_unix_s().expect("it is counted");
         assert!((-2.0..3_600.0).contains(&age_s), "{age_s}");
