@@ -322,3 +322,118 @@ fn latency_says_which_topic_is_refused() {
     let allowed = ran(&broker, &[&args[..], &["--topic", "mine.test"]].concat());
     succeeded(&allowed);
 }
+
+/// Paths of commands that do something, each as its words.
+fn leaves(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, bool)> {
+    let children: Vec<_> = command.get_subcommands().filter(|child| child.get_name() != "help").collect();
+    if children.is_empty() {
+        let has_form = command.get_arguments().any(|argument| argument.get_long() == Some("output"));
+        return vec![(words.to_vec(), has_form)];
+    }
+    let below = |child: &&clap::Command| leaves(child, &[words, &[child.get_name().to_owned()]].concat());
+    children.iter().flat_map(below).collect()
+}
+
+#[test]
+fn whatever_prints_facts_prints_them_for_programs() {
+    // These print files of other formats, and no facts.
+    let files = ["completions", "man", "config default"];
+    let all = leaves(&corecast::internals::cli::command(), &[]);
+    assert!(all.len() > 20, "{all:?}");
+    for (words, has_form) in all {
+        let name = words.join(" ");
+        assert_eq!(has_form, !files.contains(&name.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn commands_that_make_and_check_files_answer_in_json() {
+    let _watchdog = watchdog::watch("commands_that_make_and_check_files_answer_in_json");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let answer = |args: &[&str], code: i32| -> Vec<Value> {
+        let output = run(&[args, &["-o", "json"]].concat());
+        assert_eq!(said(&output, code), "", "{args:?}");
+        text(&output.stdout).lines().map(|line| object(line.as_bytes())).collect()
+    };
+    let one = |args: &[&str]| answer(args, 0).pop().unwrap_or_else(|| panic!("{args:?} says nothing"));
+    let (dir, users) = (path(""), path("users.toml"));
+    let made = |name: &str| serde_json::json!({ "certificate": format!("{dir}{name}.pem"), "key": format!("{dir}{name}.key") });
+    assert_eq!(one(&["cert", "ca", "--dir", &dir]), made("ca"));
+    assert_eq!(one(&["cert", "server", "localhost", "--dir", &dir]), made("server"));
+    assert_eq!(one(&["cert", "client", "alice", "--dir", &dir]), made("alice"));
+    assert_eq!(one(&["cert", "show", &path("server.pem")])["names"], serde_json::json!(["localhost"]));
+    let keys = one(&["curve-keygen", &path("k")]);
+    assert_eq!(keys["public_key"].as_str().map(str::len), Some(40), "{keys}");
+    assert!(std::fs::exists(keys["secret_key_file"].as_str().expect("a path")).expect("a folder"), "{keys}");
+
+    let add = |args: &[&str]| one(&[&["user", "add", "--users", &users], args].concat());
+    let desk = add(&["desk", "--publish", "a.>"]);
+    assert_eq!(desk["user"], "desk");
+    // The token is shown once, and is the one that counts.
+    let token = desk["token"].as_str().expect("a token");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "1", "--users", &users]);
+    let mut publish = at(&broker, &["pub", "a.b", "x"]);
+    succeeded(&publish.env("CORECAST_TOKEN", token).output().expect("it runs"));
+    let out = path("feeds.token");
+    assert_eq!(
+        add(&["feeds", "--token-out", &out]),
+        serde_json::json!({ "user": "feeds", "token_file": out })
+    );
+    assert_eq!(add(&["robot", "--no-token", "--uid", "7"]), serde_json::json!({ "user": "robot" }));
+    assert_eq!(one(&["user", "check", "--users", &users])["users"], 3);
+    assert_eq!(answer(&["user", "list", "--users", &users], 0).len(), 3);
+    let permissions = ["user", "permissions", "desk", "--users", &users];
+    assert_eq!(one(&permissions)["rights"]["publish"], serde_json::json!(["a.>"]));
+    let asked = answer(&[&permissions[..], &["--publish", "a.b", "--subscribe", "a.b"]].concat(), 1);
+    let allowed: Vec<&Value> = asked.iter().map(|answer| &answer["allowed"]).collect();
+    assert_eq!(allowed, [&Value::Bool(true), &Value::Bool(false)], "{asked:?}");
+    assert_eq!(one(&["user", "remove", "robot", "--users", &users]), serde_json::json!({ "user": "robot" }));
+
+    std::fs::write(path("broker.toml"), "shards = 2\n").expect("written");
+    let checked = one(&["config", "check", &path("broker.toml")]);
+    assert_eq!(checked, serde_json::json!({ "file": path("broker.toml"), "options": 1 }));
+}
+
+#[test]
+fn doctor_takes_a_config_file_and_looks_at_what_it_names() {
+    let _watchdog = watchdog::watch("doctor_takes_a_config_file_and_looks_at_what_it_names");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (file, dir, users) = (path("broker.toml"), path(""), path("users.toml"));
+    let write = |text: &str| std::fs::write(&file, text).expect("written");
+    write(
+        "shards = 1\nusers = 'users.toml'\nlisten = 'tls://127.0.0.1:0'\ntls-cert = 'server.pem'\ntls-key = 'server.key'\n",
+    );
+    said(&run(&["cert", "ca", "--dir", &dir, "-o", "json"]), 0);
+    said(&run(&["cert", "server", "localhost", "--dir", &dir, "--days", "20", "-o", "json"]), 0);
+    said(&run(&["user", "add", "a", "--no-token", "--uid", "1", "--users", &users]), 0);
+    let findings = |args: &[&str], code: Option<i32>| -> Vec<(String, String, String)> {
+        let output = run(&[&["doctor", "--jitter", "0", "-o", "json"], args].concat());
+        assert!(code.is_none_or(|code| output.status.code() == Some(code)), "{output:?}");
+        let all: Value = serde_json::from_slice(&output.stdout).expect("an array");
+        let word = |finding: &Value, name: &str| finding[name].as_str().expect("text").to_owned();
+        let all = all.as_array().expect("an array").iter();
+        all.map(|finding| (word(finding, "name"), word(finding, "level"), word(finding, "found"))).collect()
+    };
+    let of = |all: &[(String, String, String)], name: &str| -> Vec<(String, String)> {
+        let same = all.iter().filter(|(of, ..)| of == name);
+        same.map(|(_, level, found)| (level.clone(), found.replace(&file, "F"))).collect()
+    };
+    let all = findings(&["--config", &file], None);
+    let well = ("ok".to_owned(), "F: 5 options, and the files that it names are well".to_owned());
+    assert_eq!(of(&all, "config"), [well]);
+    assert_eq!(of(&all, "users"), [("ok".to_owned(), "1 user".to_owned())]);
+    let (level, found) = &of(&all, "certificate")[0];
+    assert!(level == "warning" && found == "valid for 19 more days, for localhost", "{found}");
+    assert!(of(&all, "open_files")[0].1.ends_with("of 1 shard"), "{all:?}");
+    // Options are stronger than the file.
+    let all = findings(&["--config", &file, "--shards", "2", "--users", &file], Some(1));
+    assert!(of(&all, "open_files")[0].1.ends_with("of 2 shards"), "{all:?}");
+    assert_eq!(of(&all, "users")[0].0, "error");
+    write("lease = 'soon'\nshards = 'x'\n");
+    let all = findings(&["--config", &file], Some(1));
+    let faults = of(&all, "config");
+    assert!(faults.iter().all(|(level, _)| level == "error") && faults.len() == 2, "{faults:?}");
+    assert_eq!(faults[1].1, "F:2:10: `shards`: write a whole number, such as 8");
+}

@@ -9,7 +9,9 @@ mod watchdog;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use broker_process::{BrokerProcess, Transport, corecast};
 use corecast_executors::pause;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 use running::{Running, said, start, subscribed, text};
 use tempfile::TempDir;
 
@@ -492,4 +494,78 @@ fn a_reload_takes_up_what_can_change_and_names_what_cannot() {
     publish("old", 0);
     assert_eq!(folder.log(), warned, "at this level it says nothing more");
     assert_eq!(broker.0.try_wait().expect("it is ours"), None, "it serves");
+}
+
+#[test]
+fn wrong_files_are_told_with_line_key_and_way_out() {
+    let _watchdog = watchdog::watch("wrong_files_are_told_with_line_key_and_way_out");
+    let folder = Folder::with("");
+    let file = folder.file();
+    for (text, wanted) in [
+        ("egres-bytes = '16MiB'", "1:1: `egres-bytes`: no such option; did you mean `egress-bytes`?"),
+        ("Egress_Bytes = '16MiB'", "1:1: `Egress_Bytes`: no such option; did you mean `egress-bytes`?"),
+        ("lease = '5 minuts'", "1:9: `lease`: 'minuts' is not a unit: h, m, s, ms or us"),
+        ("lease = 5s", "1:9: `lease`: a text stands in quotes: write \"5s\""),
+        (
+            "[client]\nbroker = 'h:1'\n[client]\nca = 'ca.pem'",
+            "3:2: `client`: there are two tables of this name (first in line 1)",
+        ),
+        (
+            "[broker]\nshards = 2",
+            "1:2: `broker`: no such table; options of brokers stand at the top level, and there is only [client]",
+        ),
+        ("shards = true", "1:10: `shards`: write a whole number, such as 8"),
+        (
+            "mode-rule = ['video.>.b=direct']",
+            "1:14: `mode-rule`: `video.>.b`: not a filter: the '>' at byte 6 must be the last level",
+        ),
+        (
+            "listen = ['tcp://127.0.0.1:0', 'tcp://127.0.0.1:66800']",
+            "1:32: `listen`: `tcp://127.0.0.1:66800` is no endpoint: the port is not a number up to 65535; write \
+             tcp://HOST:PORT",
+        ),
+        (
+            "listen = 'tcp//127.0.0.1:6680'",
+            "1:10: `listen`: `tcp//127.0.0.1:6680` is no endpoint: a colon stands behind the scheme; write \
+             tcp://127.0.0.1:6680",
+        ),
+        (
+            "metrics = '127.0.0.1:99999'",
+            "1:11: `metrics`: `127.0.0.1:99999` is no address for HTTP: the port is not a number up to 65535; write \
+             HOST:PORT, https://HOST:PORT or uds://PATH, such as 127.0.0.1:9680",
+        ),
+        (
+            "overflow = 'drop-oldst'",
+            "1:12: `overflow`: `drop-oldst` is no overflow policy; it is one of drop-oldest, drop-newest, latest, \
+             disconnect, block",
+        ),
+        ("overflow = \"block", "1:18: `overflow`: the quote at the end of the text is missing"),
+    ] {
+        folder.write(text);
+        let told = said(&folder.run(&["config", "check", &file, "-o", "json"], &[]), 2);
+        assert_eq!(told, format!("error: {file}:{wanted}\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_this_user_may_not_read_says_who_may() {
+    let _watchdog = watchdog::watch("a_file_that_this_user_may_not_read_says_who_may");
+    if !Uid::effective().is_root() {
+        let _ = writeln!(std::io::stderr(), "left out: it takes root to be another user");
+        return;
+    }
+    let folder = Folder::with("shards = 1\n");
+    fs::set_permissions(folder.path(""), fs::Permissions::from_mode(0o755)).expect("a mode");
+    fs::set_permissions(folder.path("broker.toml"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    // A copy, since the folder of the build may be nobody else's.
+    let copy = folder.path("corecast");
+    fs::copy(corecast().get_program(), &copy).expect("room for a copy");
+    let mut command = std::process::Command::new(copy);
+    command.args(["config", "check", &folder.file()]).uid(65_534).gid(65_534).stdin(Stdio::null());
+    let told = said(&command.output().expect("everybody may run it"), 1);
+    let wanted = format!("error: cannot read the config file {}: the uid 65534 may not: ", folder.file());
+    assert!(
+        told.starts_with(&wanted) && told.contains("run this command as the user of the broker"),
+        "{told}"
+    );
 }

@@ -195,6 +195,17 @@ impl Rights {
         if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") }
     }
 
+    /// Each right by its name in a file of users, with its topics.
+    pub(crate) fn scopes(&self) -> [(&'static str, &Scope); 5] {
+        [
+            ("publish", &self.publish),
+            ("subscribe", &self.subscribe),
+            ("register", &self.register),
+            ("watch", &self.watch),
+            ("list", &self.list),
+        ]
+    }
+
     /// The topics that it may subscribe to.
     pub(super) fn receivable(&self) -> &Scope {
         &self.subscribe
@@ -214,14 +225,7 @@ impl Rights {
 /// A line for each right.
 impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = [
-            ("publish", &self.publish),
-            ("subscribe", &self.subscribe),
-            ("register", &self.register),
-            ("watch", &self.watch),
-            ("list", &self.list),
-        ];
-        all.iter().try_for_each(|(right, scope)| writeln!(f, "{right:<10} {scope}"))
+        self.scopes().iter().try_for_each(|(right, scope)| writeln!(f, "{right:<10} {scope}"))
     }
 }
 

@@ -79,6 +79,11 @@ impl BrokerOptions {
         logs.fill(&file, sources)
     }
 
+    /// The file of the certificate of its listeners.
+    pub(super) fn certificate(&self) -> Option<PathBuf> {
+        self.tls.0.tls_cert.clone()
+    }
+
     /// The same before a config file was read; none without one.
     pub(super) fn typed(&self) -> Option<Box<AsTyped>> {
         self.typed.clone()

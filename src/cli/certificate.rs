@@ -15,7 +15,7 @@ use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
 use super::new_file::{is_there, write_new};
-use super::output::{Format, json_line, note, print};
+use super::output::{Format, note};
 use super::{Exit, Failure, Utc};
 use crate::transport::CertificateFacts;
 
@@ -58,6 +58,14 @@ enum CertCommand {
     Show(ShowArgs),
 }
 
+/// The form in which the files are named that were made.
+#[derive(Args, Clone, Copy, Debug)]
+struct MadeArgs {
+    /// Output format: text, or json for an object with the paths of the files.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
 #[derive(Args, Debug)]
 struct CaArgs {
     /// Name of the authority, for people.
@@ -71,6 +79,9 @@ struct CaArgs {
     /// Folder of the files.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+
+    #[command(flatten)]
+    made: MadeArgs,
 }
 
 #[derive(Args, Debug)]
@@ -109,6 +120,9 @@ struct SignedArgs {
     /// Folder of the files, and of ca.pem and ca.key.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+
+    #[command(flatten)]
+    made: MadeArgs,
 }
 
 #[derive(Args, Debug)]
@@ -141,7 +155,7 @@ fn make_authority(args: &CaArgs) -> Result<(), Failure> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(&key).map_err(not_made)?;
-    files.write(&certificate.pem(), key)
+    files.write(&certificate.pem(), key, args.made)
 }
 
 fn make_server(args: &ServerArgs) -> Result<(), Failure> {
@@ -176,7 +190,7 @@ fn sign(
     params.extended_key_usages = vec![purpose];
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, &authority).map_err(not_made)?;
-    files.write(&certificate.pem(), key)
+    files.write(&certificate.pem(), key, args.made)
 }
 
 /// The authority of a folder, and the end of its validity.
@@ -266,16 +280,20 @@ impl Files {
         Ok(files)
     }
 
-    /// Writes both, the key first; without the one the other is of no use, and goes.
-    fn write(&self, certificate: &str, key: KeyPair) -> Result<(), Failure> {
+    /// Writes both, the key first; without the one the other is of no use, and goes. Then it names them.
+    fn write(&self, certificate: &str, key: KeyPair, made: MadeArgs) -> Result<(), Failure> {
         let key_pem = Zeroizing::new(key.serialize_pem());
         write_new(&self.key, KEY_MODE, key_pem.as_bytes())?;
         if let Err(failure) = write_new(&self.certificate, CERTIFICATE_MODE, certificate.as_bytes()) {
             let _ = fs::remove_file(&self.key);
             return Err(failure);
         }
-        note(format!("made {} and {}", self.certificate.display(), self.key.display()));
-        Ok(())
+        let (certificate, key) = (self.certificate.display(), self.key.display());
+        if made.output == Format::Text {
+            note(format!("made {certificate} and {key}"));
+        }
+        let paths = json!({ "certificate": certificate.to_string(), "key": key.to_string() });
+        made.output.print(String::new, &paths)
     }
 }
 
@@ -283,11 +301,11 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
     let facts = CertificateFacts::read("file", &args.file)?;
     let unix = facts.ends_at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let utc = Utc { unix_ns: u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX) };
-    if args.output == Format::Json {
-        let (valid_until, fingerprint) = (utc.to_string(), facts.fingerprint.to_string());
-        let object = json!({ "names": facts.names, "valid_until": valid_until, "fingerprint": fingerprint });
-        return print(json_line(&object));
-    }
-    let names = if facts.names.is_empty() { "none".to_owned() } else { facts.names.join(" ") };
-    print(format!("names        {names}\nvalid until  {utc}\nfingerprint  {}\n", facts.fingerprint))
+    let (valid_until, fingerprint) = (utc.to_string(), facts.fingerprint.to_string());
+    let words = || {
+        let names = if facts.names.is_empty() { "none".to_owned() } else { facts.names.join(" ") };
+        format!("names        {names}\nvalid until  {valid_until}\nfingerprint  {fingerprint}\n")
+    };
+    let object = json!({ "names": facts.names, "valid_until": valid_until, "fingerprint": fingerprint });
+    args.output.print(words, &object)
 }

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::new_file::write_new;
-use super::output::print;
+use super::output::Format;
 use super::{Exit, Failure};
 use crate::zmtp::curve::{KeyPair, public_text, secret_text};
 
@@ -25,6 +26,10 @@ the broker and a pair of their own; NAME.key_secret is for its owner alone (mode
 pub(super) struct CurveKeygenArgs {
     /// Path of the files, without their endings .key and .key_secret, which must not exist yet.
     name: PathBuf,
+
+    /// Output format: text for the public key alone, or json for an object with it and the paths of the files.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 pub(super) fn run(args: CurveKeygenArgs) -> Result<Exit, Failure> {
@@ -36,7 +41,12 @@ pub(super) fn run(args: CurveKeygenArgs) -> Result<Exit, Failure> {
         let _ = fs::remove_file(&secret);
         return Err(failure);
     }
-    print(format!("{}\n", pair.public()))?;
+    let facts = json!({
+        "public_key": pair.public().to_string(),
+        "public_key_file": public.display().to_string(),
+        "secret_key_file": secret.display().to_string(),
+    });
+    args.output.print(|| format!("{}\n", pair.public()), &facts)?;
     Ok(Exit::Fine)
 }
 
@@ -57,7 +67,7 @@ mod tests {
     fn keys_are_written_once_and_the_secret_one_for_its_owner() {
         let folder = tempfile::tempdir().expect("a folder");
         let name = folder.path().join("broker.of.ours");
-        let make = || run(CurveKeygenArgs { name: name.clone() });
+        let make = || run(CurveKeygenArgs { name: name.clone(), output: Format::Json });
         assert_eq!(make(), Ok(Exit::Fine));
         let mut files: Vec<_> = fs::read_dir(folder.path())
             .expect("a folder")

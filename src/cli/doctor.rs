@@ -1,29 +1,28 @@
 //! `corecast doctor`: says what this host allows, and what to change.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
 use corecast_executors::{CoreSet, Finding, HostCheck, Level, pause, spawn_plain};
 
+use super::broker_options::BrokerOptions;
 use super::doctor_engine::{DoctorEngineArgs, engine_findings};
+use super::doctor_files::{self, certificate, curve_key, finding, is_public, users};
 use super::http_address::HttpAddress;
 use super::http_client::{HttpAnswer, HttpClientArgs};
 use super::output::{Format, note, print};
 use super::{Exit, Failure};
-use crate::Users;
-use crate::auth::ANONYMOUS;
-use crate::broker::CurveServerKey;
 use crate::config::TimeSpan;
 use crate::limits::{HTTP_CONVERSATION_MAX, SHARDS_MAX};
 use crate::printable::printable_json;
-use crate::transport::CertificateFacts;
 
 const EXAMPLES: &str = "\
 Examples:
   corecast doctor
   corecast doctor --cores 0-15 --open-files 20000
+  corecast doctor --config broker.toml             # its faults, and the host for the broker that it describes
   corecast doctor --users users.toml --tls-cert server.pem     # their faults, and how long it is valid
   corecast doctor --zmtp-curve-key broker.key_secret           # who may read it, and the public key
   corecast doctor --engine nats://10.0.0.5:4222    # an engine: version, longest message, rights, round trip
@@ -33,9 +32,6 @@ Examples:
 The exit code is 1 if a finding is an error. Jitter is how long this machine takes the CPU away from a thread that only \
 reads the clock: no latency can be better than that.";
 
-/// Validity that a certificate should have left: time for people to notice.
-const CERTIFICATE_LEFT_MIN: Duration = Duration::from_secs(30 * 86_400);
-
 /// The time between two reports of progress.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 
@@ -43,6 +39,11 @@ const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
+    /// Config file of a broker: it is checked, and so are its certificate, users and engine; its cores and shards are those to be
+    /// checked, unless options say otherwise.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// CPU cores the broker is to run on: all, physical, 0-3,8 or numa:0.
     #[arg(long, value_name = "SET")]
     cores: Option<CoreSet>,
@@ -87,84 +88,33 @@ pub(super) struct DoctorArgs {
 }
 
 pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
+    let (config, planned) = args.config.as_deref().map(doctor_files::config).unwrap_or_default();
+    let broker = planned.as_ref().map(|options| &options.config.0);
     let check = HostCheck {
-        cores: args.cores,
-        shards: args.shards.map(usize::from),
+        cores: args.cores.or_else(|| broker.map(|broker| broker.cores.clone())),
+        shards: args.shards.map(usize::from).or_else(|| broker.and_then(|broker| broker.shards)),
         connections_wanted: args.open_files,
         jitter: args.jitter.0,
     };
     tell_of_long_measurement(args.jitter.0);
     let mut findings = check.run();
-    findings.extend(args.tls_cert.as_deref().map(certificate));
-    findings.extend(args.users.as_deref().map(users));
-    findings.extend(args.zmtp_curve_key.as_deref().map(curve_key));
+    findings.extend(config);
+    let tls_cert = args.tls_cert.or_else(|| planned.as_ref().and_then(BrokerOptions::certificate));
+    findings.extend(tls_cert.as_deref().map(certificate));
+    let users_file = args.users.or_else(|| broker.and_then(|broker| broker.users.clone()));
+    findings.extend(users_file.as_deref().map(users));
+    findings.extend(match &args.zmtp_curve_key {
+        Some(path) => Some(curve_key(path)),
+        None => broker.and_then(|broker| broker.zmtp_curve_key.as_ref()).map(is_public),
+    });
     findings.extend(args.metrics.iter().flat_map(|address| running_broker(address, &args.client)));
-    findings.extend(engine_findings(&args.engine)?);
+    findings.extend(engine_findings(&args.engine, broker)?);
     match args.output {
         Format::Text => print(table(&findings))?,
         Format::Json => print(json(&findings)?)?,
     }
     let wrong = findings.iter().any(|finding| finding.level == Level::Error);
     Ok(if wrong { Exit::Failed } else { Exit::Fine })
-}
-
-/// A finding; it has the fix unless all is well.
-fn finding(name: &'static str, level: Level, found: String, fix: &str) -> Finding {
-    let fix = (level != Level::Ok).then(|| fix.to_owned());
-    Finding { name, level, found, fix }
-}
-
-/// The finding on a certificate: whether it is valid, and for how long.
-fn certificate(path: &Path) -> Finding {
-    let finding = |level, found, fix| finding("certificate", level, found, fix);
-    let facts = match CertificateFacts::read("tls_cert", path) {
-        Ok(facts) => facts,
-        Err(error) => {
-            return finding(
-                Level::Error,
-                error.without_field().to_string(),
-                "name a PEM file of a certificate",
-            );
-        }
-    };
-    let now = SystemTime::now();
-    if let Some(why) = facts.why_not_valid(now) {
-        return finding(Level::Error, format!("{}: {why}", path.display()), RENEW);
-    }
-    let left = facts.ends_at.duration_since(now).unwrap_or_default();
-    let level = if left < CERTIFICATE_LEFT_MIN { Level::Warning } else { Level::Ok };
-    let names = if facts.names.is_empty() { "no host".to_owned() } else { facts.names.join(", ") };
-    finding(level, format!("valid for {} more days, for {names}", left.as_secs() / 86_400), RENEW)
-}
-
-const RENEW: &str =
-    "make another, such as with `corecast cert server`, and have the broker read it: `corecast reload`";
-
-const USERS_FIX: &str = "mend that, then `corecast user check`: a broker does not start with such a file, and a running one \
-     goes on with the users it has";
-
-/// The finding on a file of users: whether a broker would take it.
-fn users(path: &Path) -> Finding {
-    match Users::read(path) {
-        Err(error) => finding("users", Level::Error, error.to_string(), USERS_FIX),
-        Ok(users) => {
-            let count = users.iter().count();
-            let plural = if count == 1 { "" } else { "s" };
-            let open = if users.get(ANONYMOUS).is_some() { ", anonymous among them" } else { "" };
-            finding("users", Level::Ok, format!("{count} user{plural}{open}"), "")
-        }
-    }
-}
-
-/// The finding on a secret key of CURVE: whether a broker would take it, and the public key that clients need.
-fn curve_key(path: &Path) -> Finding {
-    match CurveServerKey::read(path) {
-        Err(error) => {
-            let fix = "a broker would not take this file: `corecast curve-keygen` makes one";
-            finding("curve key", Level::Error, error.to_string(), fix)
-        }
-        Ok(key) => finding("curve key", Level::Ok, format!("its public key is {}", key.public()), ""),
-    }
 }
 
 /// The findings on a broker that runs: its health, and each listener that lacks protection.

@@ -35,22 +35,30 @@ pub(super) struct DoctorEngineArgs {
     frame_bytes_max: Size,
 }
 
-/// The findings on each server.
+/// The findings on each server that is named, or else on those of a planned broker.
 ///
 /// # Errors
 /// The options are at fault.
-pub(super) fn engine_findings(args: &DoctorEngineArgs) -> Result<Vec<Finding>, Failure> {
+pub(super) fn engine_findings(
+    args: &DoctorEngineArgs,
+    planned: Option<&BrokerConfig>,
+) -> Result<Vec<Finding>, Failure> {
     if args.engine.is_empty() {
-        return Ok(Vec::new());
+        let planned = planned.filter(|broker| !broker.engine.is_empty());
+        return planned.map_or(Ok(Vec::new()), |broker| findings_with(broker, broker.frame_bytes_max));
     }
     let credentials = args.engine_credentials.as_ref().map(EngineCredentials::read).transpose()?;
-    let longest = args.frame_bytes_max.0;
     let config = BrokerConfig::default()
         .engine(args.engine.clone())
         .engine_cluster(args.engine_cluster.as_str())
         .engine_credentials(credentials)
         .engine_ca(args.engine_ca.clone());
-    let reports = check_engine(&config)?;
+    findings_with(&config, args.frame_bytes_max.0)
+}
+
+/// The findings on the servers of a broker whose frames are so long at the most.
+fn findings_with(config: &BrokerConfig, longest: usize) -> Result<Vec<Finding>, Failure> {
+    let reports = check_engine(config)?;
     Ok(reports.iter().flat_map(|report| findings_of(report, longest)).collect())
 }
 

@@ -1,9 +1,10 @@
 //! `corecast drain`: has a running broker deliver what it has, tell its clients, and end.
 
 use clap::Args;
+use serde_json::json;
 
 use super::operator_args::OperatorArgs;
-use super::output::print;
+use super::output::Format;
 use super::{Exit, Failure};
 
 const EXAMPLES: &str = "\
@@ -21,9 +22,13 @@ It is the same as the first SIGTERM: from then on nothing new is taken, what was
 pub(super) struct DrainArgs {
     #[command(flatten)]
     operator: OperatorArgs,
+
+    /// Output format: text, or json for an object.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 pub(super) fn run(args: DrainArgs) -> Result<Exit, Failure> {
     let answer = args.operator.ask("POST /api/v1/drain")?;
-    print(answer).map(|()| Exit::Fine)
+    args.output.print(|| answer.clone(), &json!({ "state": answer.trim_end() })).map(|()| Exit::Fine)
 }

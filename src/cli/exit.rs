@@ -107,6 +107,11 @@ impl Failure {
         if is_given && is_tried_again { failure.with_exit(Exit::TimedOut) } else { failure }
     }
 
+    /// Its sentences, one for each thing that is wrong.
+    pub(super) fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
     /// The code to exit with.
     pub fn exit(&self) -> Exit {
         self.exit

@@ -75,6 +75,10 @@ struct ClearArgs {
 
     #[command(flatten)]
     operator: OperatorArgs,
+
+    /// Output format: text for the number, or json for an object.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 fn parse_limit(text: &str) -> Result<usize, String> {
@@ -122,7 +126,7 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
 fn clear(args: &ClearArgs) -> Result<Exit, Failure> {
     let request = format!("POST /api/v1/history/clear?filter={}", encoded(&args.filter.text()));
     let object = args.operator.ask_for_object(&request)?;
-    print(format!("{}\n", figure(&object, "cleared_messages")))?;
+    args.output.print(|| format!("{}\n", figure(&object, "cleared_messages")), &object)?;
     Ok(Exit::Fine)
 }
 

@@ -48,14 +48,21 @@ impl FromStr for HttpAddress {
             _ => {
                 let is_port = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 let port = if is_port { text } else { "9680" };
+                let fault = if is_out_of_range(text) { ": the port is not a number up to 65535" } else { "" };
                 let why = format!(
-                    "`{written}` is no address for HTTP; write HOST:PORT, https://HOST:PORT or uds://PATH, such as \
+                    "`{written}` is no address for HTTP{fault}; write HOST:PORT, https://HOST:PORT or uds://PATH, such as \
                      127.0.0.1:{port}"
                 );
                 Err(Error::new(ErrorKind::Invalid, why))
             }
         }
     }
+}
+
+/// True if what stands where a port does is a number, and no port.
+fn is_out_of_range(text: &str) -> bool {
+    let port = text.rsplit_once(':').map_or("", |(_, port)| port);
+    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_err()
 }
 
 /// `HOST:PORT`, as scrapers are configured, `https://HOST:PORT`, or `uds://PATH`.
@@ -108,6 +115,8 @@ mod tests {
                 "{error}"
             );
         }
+        let high = "127.0.0.1:99999".parse::<HttpAddress>().unwrap_err().to_string();
+        assert!(high.contains("no address for HTTP: the port is not a number up to 65535; write"), "{high}");
         let bare = "19680".parse::<HttpAddress>().unwrap_err().to_string();
         assert!(bare.ends_with("such as 127.0.0.1:19680"), "{bare}");
     }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::operator_args::{OperatorArgs, encoded};
-use super::output::{Format, json_line, note, print};
+use super::output::{Format, note};
 use super::{Exit, Failure};
 use crate::ids::SessionNumber;
 
@@ -42,13 +42,10 @@ pub(super) fn run(args: KickArgs) -> Result<Exit, Failure> {
     let name = if is_session { "session" } else { "user" };
     let request = format!("POST /api/v1/kick?{name}={}", encoded(&args.whom));
     let object = args.operator.ask_for_object(&request)?;
-    if args.output == Format::Json {
-        return print(json_line(&object)).map(|()| Exit::Fine);
-    }
     let kicked: Vec<&str> =
         object["kicked"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    print(kicked.iter().map(|session| format!("{session}\n")).collect::<String>())?;
-    if kicked.is_empty() {
+    args.output.print(|| kicked.iter().map(|session| format!("{session}\n")).collect(), &object)?;
+    if kicked.is_empty() && args.output == Format::Text {
         note(format!("the user {} has no sessions", args.whom));
     }
     Ok(Exit::Fine)

@@ -6,7 +6,7 @@
 //! | `systemd` | the state of the broker, for the service manager |
 //! | `broker`, `publish`, `subscribe`, `ping`, `latency`, `registry`, `peers`, `reload`, `sessions`, `history`, `top`, `kick`, `drain`, `doctor`, `completions`, `man` | a subcommand each |
 //! | `broker_options` | from the options of a broker to one that can be started |
-//! | `doctor_engine` | what `doctor` says of an engine |
+//! | `doctor_engine`, `doctor_files` | what `doctor` says of an engine, and of files of a broker |
 //! | `live_config`, `live_files` | what a running broker reads again: its options, and files |
 //! | `settings`, `sources`, `environment` | options as arguments; where the value of each came from; the names of variables |
 //! | `config_file`, `config_command` | the file that sets options, too; the subcommand for it |
@@ -34,6 +34,7 @@ mod core_dumps;
 mod curve_keygen;
 mod doctor;
 mod doctor_engine;
+mod doctor_files;
 mod drain;
 mod environment;
 mod event_writer;
@@ -177,7 +178,7 @@ const VARIABLES: Variables = Variables {
         "log-level",
         "log-format",
     ],
-    own: &[("broker", "config")],
+    own: &[("broker", "config"), ("doctor", "config")],
     alike: &[("config", "show", "broker"), ("config", "show-client", "sub")],
 };
 

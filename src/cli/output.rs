@@ -19,6 +19,16 @@ pub(super) enum Format {
     Json,
 }
 
+impl Format {
+    /// Prints facts in this form: as words, or as an object on a line.
+    pub(super) fn print(self, words: impl FnOnce() -> String, facts: &impl Serialize) -> Result<(), Failure> {
+        print(match self {
+            Format::Text => words(),
+            Format::Json => json_line(facts),
+        })
+    }
+}
+
 /// The failure of a command whose write to stdout has failed.
 pub(super) fn write_failed(error: io::Error) -> Failure {
     match error.kind() {

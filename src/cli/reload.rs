@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::operator_args::OperatorArgs;
-use super::output::{Format, json_line, print};
+use super::output::Format;
 use super::{Exit, Failure};
 
 const EXAMPLES: &str = "\
@@ -33,11 +33,10 @@ pub(super) struct ReloadArgs {
 pub(super) fn run(args: ReloadArgs) -> Result<Exit, Failure> {
     let answer = args.broker.answer("POST /reload")?;
     match answer.status {
-        200 if args.output == Format::Json => {
+        200 => {
             let lines: Vec<&str> = answer.text.lines().collect();
-            print(json_line(&json!({ "reloaded": lines }))).map(|()| Exit::Fine)
+            args.output.print(|| answer.text.clone(), &json!({ "reloaded": lines })).map(|()| Exit::Fine)
         }
-        200 => print(answer.text).map(|()| Exit::Fine),
         _ => {
             let lines = answer.text.lines().map(|line| line.strip_prefix("error: ").unwrap_or(line));
             Err(Failure::of_many(Exit::Failed, lines.map(str::to_owned).collect()))

@@ -34,6 +34,9 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
     if let Some(rest) = text.strip_prefix("//") {
         return Err(format!("it has no scheme; write tcp://{rest}, or uds:///{rest} for a socket file"));
     }
+    if let Some((scheme, rest)) = text.split_once("//").filter(|(scheme, _)| SCHEMES.contains(scheme)) {
+        return Err(format!("a colon stands behind the scheme; write {scheme}://{rest}"));
+    }
     if let Some((scheme, rest)) = scheme_without_slashes(text) {
         return Err(format!("two slashes stand behind the scheme; write {scheme}://{rest}"));
     }
@@ -209,6 +212,7 @@ mod tests {
             ("  ", "it is empty"),
             ("tcp:127.0.0.1:1", "write tcp://127.0.0.1:1"),
             ("tcp:/127.0.0.1:1", "write tcp://127.0.0.1:1"),
+            ("tcp//127.0.0.1:1", "a colon stands behind the scheme; write tcp://127.0.0.1:1"),
             ("uds:/run/a", "write uds:///run/a"),
             ("ipc:feed", "write ipc://feed"),
             ("//127.0.0.1:6680", "write tcp://127.0.0.1:6680, or uds:///127.0.0.1:6680"),

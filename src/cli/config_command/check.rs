@@ -10,7 +10,7 @@ use crate::error::Error;
 ///
 /// # Errors
 /// All that is wrong, each with the place of its value.
-pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
+pub(crate) fn check_file(file: &ConfigFile) -> Result<(), Failure> {
     let mut lines: Vec<(Option<TextPlace>, String)> = Vec::new();
     let mut left = file.clone();
     while let Some(error) = refused(&left)? {

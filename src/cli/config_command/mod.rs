@@ -11,7 +11,9 @@ mod show;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
+pub(super) use self::check::check_file;
 use super::broker_options::BrokerOptions;
 use super::client_args::ClientArgs;
 use super::config_file::{CLIENT, ConfigFile, grammar};
@@ -68,6 +70,10 @@ struct CheckArgs {
     /// Config file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    /// Output format: text, or json for an object. What is wrong is an error in both.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 /// Print what is in force for a broker with these options, and where each value came from.
@@ -124,11 +130,12 @@ pub(super) fn run(args: ConfigArgs, logs: Settings<LogOptions>, sources: &Source
     let grammar = grammar();
     let section = |table| grammar.section(table).expect("the grammar has what this command has");
     match args.command {
-        ConfigCommand::Check(CheckArgs { file }) => {
+        ConfigCommand::Check(CheckArgs { file, output }) => {
             let file = ConfigFile::read(&file)?;
-            check::check(&file)?;
+            check_file(&file)?;
             let count = file.values().len();
-            print(format!("{}: {count} option{}\n", file.shown(), if count == 1 { "" } else { "s" }))?;
+            let words = || format!("{}: {count} option{}\n", file.shown(), if count == 1 { "" } else { "s" });
+            output.print(words, &json!({ "file": file.shown(), "options": count }))?;
         }
         ConfigCommand::Show(args) => {
             let values = args.options.in_force(&logs);

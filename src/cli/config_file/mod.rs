@@ -7,7 +7,7 @@
 mod grammar;
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -93,9 +93,16 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |why: &dyn std::fmt::Display| {
         Failure::new(Exit::Failed, format!("cannot read the config file {shown}: {why}"))
     };
+    let own = Uid::effective().as_raw();
     // A pipe that nobody writes to is no file, and is not waited for.
     let options = OFlag::O_NONBLOCK.bits();
-    let file = File::options().read(true).custom_flags(options).open(path).map_err(|e| failed(&e))?;
+    let file = File::options().read(true).custom_flags(options).open(path).map_err(|e| match e.kind() {
+        ErrorKind::PermissionDenied => failed(&format!(
+            "the uid {own} may not: run this command as the user of the broker, or give that uid the right to read the file and to get \
+             through the folders above it"
+        )),
+        _ => failed(&e),
+    })?;
     let about = file.metadata().map_err(|e| failed(&e))?;
     if about.is_dir() {
         return Err(failed(&"it is a folder"));
@@ -103,7 +110,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     if !about.is_file() {
         return Err(failed(&"it is no file"));
     }
-    let (owner, own) = (about.uid(), Uid::effective().as_raw());
+    let owner = about.uid();
     if owner != 0 && owner != own {
         return Err(failed(&format!(
             "it belongs to the uid {owner}, who may change it: run this command as that user, or chown the file to {own}"

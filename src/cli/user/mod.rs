@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, value_parser};
 use serde::Serialize;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use self::change::{NewUser, with_token, with_user, without_user};
@@ -26,10 +27,11 @@ use super::output::{Format, json_line, note, print};
 use super::subscribe::note_wildcards_of_others;
 use super::{Exit, Failure};
 use crate::auth::{
-    ANONYMOUS, Action, Credential, Quotas, Secret, TokenHash, User, Verdict, fresh_token, hash_password,
+    ANONYMOUS, Action, Credential, Quotas, Scope, Secret, TokenHash, User, Verdict, fresh_token,
+    hash_password,
 };
 use crate::limits::PASSWORD_BYTES_MAX;
-use crate::printable::printable;
+use crate::printable::{printable, printable_json};
 use crate::{Filter, Topic};
 
 const EXAMPLES: &str = "\
@@ -143,6 +145,10 @@ struct AddArgs {
     /// Write the token to this new file, which only its owner may read, in place of stdout.
     #[arg(long, value_name = "FILE", conflicts_with = "no_token")]
     token_out: Option<PathBuf>,
+
+    /// Output format: text for the token alone, or json for an object with the user, and the token or its file.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 /// The values that a quota may have: TOML's integers are signed.
@@ -169,6 +175,10 @@ struct RemoveArgs {
 
     /// Name of the user.
     name: String,
+
+    /// Output format: text, which says nothing, or json for an object with the user.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 /// Check a file of users, as a broker does before it takes it.
@@ -176,6 +186,10 @@ struct RemoveArgs {
 struct CheckArgs {
     #[command(flatten)]
     file: FileArgs,
+
+    /// Output format: text, or json for an object. What is wrong is an error in both.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 /// Print the rights of a user, or answer whether it may do something: exit code 0 if it may do all of that, else 1.
@@ -198,6 +212,11 @@ struct PermissionsArgs {
     /// Ask whether it may register as a direct publisher of this filter's topics.
     #[arg(long, value_name = "FILTER")]
     register: Vec<Filter>,
+
+    /// Output format: text, or json for an object with the filters of each right, null for all topics; of questions, for an object
+    /// each.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 pub(super) fn run(args: UserArgs) -> Result<Exit, Failure> {
@@ -227,6 +246,7 @@ fn add(args: AddArgs) -> Result<Exit, Failure> {
     }
     let rights = [&args.publish, &args.subscribe, &args.register, &args.watch, &args.list];
     rights.into_iter().flatten().for_each(note_wildcards_of_others);
+    let name = args.name.clone();
     let new = NewUser {
         name: args.name,
         token: token.as_ref().map(TokenHash::of),
@@ -264,21 +284,36 @@ fn add(args: AddArgs) -> Result<Exit, Failure> {
         _ => with_user(file.text(), &new),
     };
     change.prepare(text)?;
-    let Some(token) = token else { return change.commit().map(|()| Exit::Fine) };
+    let tell = |facts: Value| args.output.print(String::new, &facts).map(|()| Exit::Fine);
+    let Some(token) = token else {
+        change.commit()?;
+        return tell(json!({ "user": name }));
+    };
     // The one time that it is seen, and before the user is there, who would be of no use with a token that nobody has.
     let line = Zeroizing::new([token.expose(), b"\n"].concat());
     match args.token_out {
         Some(path) => {
             write_new(&path, TOKEN_FILE_MODE, &line)?;
             change.commit().inspect_err(|_| drop(fs::remove_file(&path)))?;
+            tell(json!({ "user": name, "token_file": path.display().to_string() }))?;
         }
         None => {
-            print(&line[..])?;
+            match args.output {
+                Format::Text => print(&line[..])?,
+                Format::Json => print(&with_secret(&name, token.expose())[..])?,
+            }
             change.commit().map_err(|failure| failure.hint("the token that was printed is void"))?;
             note("note: the token is shown this once; the file has its hash");
         }
     }
     Ok(Exit::Fine)
+}
+
+/// An object with a user and a token, which is visible ASCII without quotes and backslashes. No copy of it is left.
+fn with_secret(name: &str, token: &[u8]) -> Zeroizing<Vec<u8>> {
+    let name = json!(name).to_string();
+    let parts = [b"{\"user\":", printable_json(&name).as_bytes(), b",\"token\":\"", token, b"\"}\n"];
+    Zeroizing::new(parts.concat())
 }
 
 /// The first line of stdin.
@@ -380,7 +415,8 @@ fn remove(args: &RemoveArgs) -> Result<Exit, Failure> {
     }
     let text = without_user(file.text(), &args.name);
     change.prepare(text)?;
-    change.commit().map(|()| Exit::Fine)
+    change.commit()?;
+    args.output.print(String::new, &json!({ "user": args.name })).map(|()| Exit::Fine)
 }
 
 fn no_such_user(name: &str) -> Failure {
@@ -390,7 +426,9 @@ fn no_such_user(name: &str) -> Failure {
 fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     let file = UsersFile::open_existing(&args.file.users)?;
     let users = file.users().map_or(0, |users| users.iter().count());
-    print(format!("{}: {users} user{}\n", args.file.users.display(), if users == 1 { "" } else { "s" }))?;
+    let path = args.file.users.display();
+    let words = || format!("{path}: {users} user{}\n", if users == 1 { "" } else { "s" });
+    args.output.print(words, &json!({ "file": path.to_string(), "users": users }))?;
     Ok(Exit::Fine)
 }
 
@@ -404,19 +442,23 @@ fn permissions(args: &PermissionsArgs) -> Result<Exit, Failure> {
     let register = args.register.iter().map(Action::Register);
     let questions: Vec<Action<'_>> = publish.chain(subscribe).chain(register).collect();
     if questions.is_empty() {
-        print(rights.to_string())?;
-        return Ok(Exit::Fine);
+        let topics = |scope: &Scope| {
+            scope.filters().map(|all| all.filters().iter().map(|filter| filter.text()).collect::<Vec<_>>())
+        };
+        let facts: BTreeMap<_, _> =
+            rights.scopes().iter().map(|(right, scope)| (*right, topics(scope))).collect();
+        let facts = json!({ "user": args.name, "rights": facts });
+        return args.output.print(|| rights.to_string(), &facts).map(|()| Exit::Fine);
     }
     let mut exit = Exit::Fine;
     for action in questions {
-        let answer = match rights.permit(action) {
-            Verdict::Allowed => "yes",
-            Verdict::Refused => {
-                exit = Exit::Failed;
-                "no"
-            }
-        };
-        print(format!("{answer}: {action}\n"))?;
+        let may = rights.permit(action) == Verdict::Allowed;
+        if !may {
+            exit = Exit::Failed;
+        }
+        let words = || format!("{}: {action}\n", if may { "yes" } else { "no" });
+        args.output
+            .print(words, &json!({ "user": args.name, "action": action.to_string(), "allowed": may }))?;
     }
     Ok(exit)
 }

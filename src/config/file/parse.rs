@@ -170,12 +170,22 @@ impl Reader<'_> {
     fn syntax(&self, error: &toml::de::Error, root: &DeTable<'_>) -> FileFault {
         let span = error.span().unwrap_or(0..0);
         let place = self.place(span.start);
+        let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if error.message() != "duplicate key" {
-            return FileFault::new(place, error.message());
+            let fault = FileFault::new(place, self.in_our_words(error.message(), span.start));
+            let (key, _) = self
+                .text
+                .get(line_start..span.start)
+                .and_then(|line| line.split_once('='))
+                .unwrap_or_default();
+            return match self.grammar.owner(key.trim()) {
+                Some(_) => fault.of_key(key.trim()),
+                None => fault,
+            };
         }
         let written = self.text.get(span.clone()).unwrap_or_default();
         let key = written.trim_matches(['"', '\'']).trim();
-        let line_start = self.text[..span.start.min(self.text.len())].rfind('\n').map_or(0, |at| at + 1);
         let is_table = self.text[line_start..].trim_start().starts_with('[');
         let (what, first) = match is_table {
             true => ("there are two tables of this name", self.line_of_table(key, place.line)),
@@ -183,6 +193,26 @@ impl Reader<'_> {
         };
         let first = first.map(|line| format!(" (first in line {line})")).unwrap_or_default();
         FileFault::new(place, format!("{what}{first}")).of_key(key)
+    }
+
+    /// The fault of a text that is no TOML, with the way out; the parser's own words say what it expects next.
+    fn in_our_words(&self, message: &str, at: usize) -> String {
+        let rest = self.text.get(at..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        match message {
+            _ if message.starts_with("string values must be quoted") => {
+                let value = rest.split('#').next().unwrap_or_default().trim();
+                format!("a text stands in quotes: write {value:?}")
+            }
+            _ if message.starts_with("invalid basic string, expected `\"`")
+                || message.starts_with("invalid literal string, expected `'`") =>
+            {
+                "the quote at the end of the text is missing".to_owned()
+            }
+            _ if message.starts_with("key with no value") => {
+                "an option and its value have = between them, and this has none".to_owned()
+            }
+            other => other.to_owned(),
+        }
     }
 
     /// The line above this place where a key is first: the parser keeps that one, in whichever table.
@@ -380,7 +410,10 @@ mod tests {
             ("shards =", "1:9: "),
             ("egress-bytes = 16MiB", "1:16: "),
             ("shards = 1 lease = 1", "1:10: "),
-            ("users = 'a\n", "1:11: "),
+            ("users = 'a\n", "1:11: `users`: the quote at the end of the text is missing"),
+            ("overflow = \"block\n", "1:18: `overflow`: the quote at the end of the text is missing"),
+            ("lease = 5s # soon", "1:9: `lease`: a text stands in quotes: write \"5s\""),
+            ("lease 5s", "1:7: an option and its value have = between them, and this has none"),
         ] {
             let faults = faults(text);
             assert_eq!(faults.len(), 1, "{text}: {faults:?}");
