@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use broker_process::{BrokerProcess, Page, Transport};
 use corecast::internals::limits::{EVENT_READERS_MAX, HTTP_CONNECTIONS_MAX};
@@ -202,4 +202,31 @@ fn a_stream_outlasts_the_time_that_a_request_has() {
     let first = event(&mut events)["taken_at_unix_seconds"].as_f64().expect("a time");
     let most = corecast::internals::limits::HTTP_CONVERSATION_MAX.as_secs_f64();
     while event(&mut events)["taken_at_unix_seconds"].as_f64().expect("a time") < first + most + 2.0 {}
+}
+
+#[test]
+fn a_browser_shows_the_page_well_and_may_leave_it_open() {
+    let name = "a_browser_shows_the_page_well_and_may_leave_it_open";
+    let _watchdog = watchdog::watch_for(name, 5 * LIMIT);
+    let left_out = |why: &str| drop(writeln!(std::io::stderr(), "left out: {why}"));
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let is_there = |name: &&str| {
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    };
+    let chosen = std::env::var("CHROMIUM").ok();
+    let Some(browser) = chosen.as_deref().or_else(|| names.into_iter().find(is_there)) else {
+        return left_out("there is no Chromium (apt-get install chromium)");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/page_shots.py");
+    let mut python = Command::new("python3");
+    // A day has ten times as many, which scripts/page-shots.sh tries.
+    python.arg(script).arg(env!("CARGO_BIN_EXE_corecast")).arg(folder.path()).args([browser, "10000"]);
+    let done = python.output().expect("this test needs python3 on the PATH");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stdout));
+    let shots = ["400-light", "400-dark", "1280-light", "1280-dark"];
+    for shot in shots.map(|shot| folder.path().join(format!("page-{shot}.png"))) {
+        assert!(fs::metadata(&shot).is_ok_and(|file| file.len() > 10_000), "{}", shot.display());
+    }
 }
