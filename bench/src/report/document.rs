@@ -7,9 +7,14 @@ use super::table::Table;
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     pub(crate) title: String,
+    /// The sentence above all: the first one beside a rival, or else the first answer.
+    pub(crate) headline: String,
     /// One for each source, in the order in which they were named.
     pub(crate) chapters: Vec<Chapter>,
 }
+
+/// The title of the section whose plots everybody sees.
+pub(crate) const RESULTS: &str = "Results";
 
 /// The report of one source.
 #[derive(Clone, Debug)]

@@ -1,17 +1,16 @@
 //! Owns the page: one file that needs nothing else, no network, no script. Each plot stands in it twice, for wide
 //! pages and for narrow ones; its colours are the page's.
 
-use super::document::{Block, Chapter, Document, Figure, Section, slug};
+use super::document::{Block, Chapter, Document, Figure, RESULTS, Section, slug};
 use super::plot::canvas::{NARROW, WIDE};
 use super::plot::theme::{Theme, variables};
 use super::table::{Cell, Heading, Table};
-use crate::unit::counted;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The style sheet; `LIGHT` and `DARK` stand for the colours.
 const STYLE: &str = include_str!("page.css");
-/// A table of runs with more rows is folded until it is asked for.
-const ROWS_OPEN: usize = 12;
+/// Plots of a chapter's results that are open: the others, and all tables, are folded until they are asked for.
+const PLOTS_OPEN: usize = 5;
 
 /// The whole page.
 pub(crate) fn page(document: &Document) -> String {
@@ -28,6 +27,7 @@ pub(crate) fn page(document: &Document) -> String {
             body {
                 header {
                     h1 { (document.title) }
+                    p.headline { (unbroken(&document.headline)) }
                     @if document.chapters.len() > 1 { (contents(document)) }
                 }
                 main { @for part in &document.chapters { (chapter(part)) } }
@@ -73,16 +73,31 @@ fn chapter(chapter: &Chapter) -> Markup {
 }
 
 fn section(section: &Section, chapter: &Chapter) -> Markup {
+    let mut left = if section.title == RESULTS { PLOTS_OPEN } else { 0 };
+    let (shown, folded): (Vec<&Block>, Vec<&Block>) = section.blocks.iter().partition(|block| {
+        let is_shown = left > 0 && matches!(block, Block::Figure(_));
+        left -= usize::from(is_shown);
+        is_shown
+    });
+    let each =
+        |blocks: &[&Block]| html! { @for block in blocks { (self::block(block, &section.title, chapter)) } };
     html! {
-        h3 { (section.title) }
-        @for block in &section.blocks {
-            @match block {
-                Block::Words(words) => { p { (words) } }
-                Block::Figure(shown) => { (figure(shown, chapter)) }
-                Block::Table(shown) => { (table(shown, &section.title, chapter)) }
-                Block::Command(command) => { pre tabindex="0" { (command) } }
+        @if !shown.is_empty() { h3 { (section.title) } (each(&shown)) }
+        @if !folded.is_empty() {
+            details {
+                summary { h3 { @if shown.is_empty() { (section.title) } @else { "More plots and tables" } } }
+                (each(&folded))
             }
         }
+    }
+}
+
+fn block(block: &Block, section: &str, chapter: &Chapter) -> Markup {
+    match block {
+        Block::Words(words) => html! { p { (words) } },
+        Block::Figure(shown) => figure(shown, chapter),
+        Block::Table(shown) => table(shown, section, chapter),
+        Block::Command(command) => html! { pre tabindex="0" { (command) } },
     }
 }
 
@@ -99,7 +114,7 @@ fn figure(figure: &Figure, chapter: &Chapter) -> Markup {
 
 fn table(table: &Table, section: &str, chapter: &Chapter) -> Markup {
     let name = if table.title.is_empty() { section } else { &table.title };
-    let whole = html! {
+    html! {
         div.table {
             @if !table.title.is_empty() { h4 { (table.title) } }
             div.scroll tabindex="0" role="region" aria-label=(name) {
@@ -109,13 +124,6 @@ fn table(table: &Table, section: &str, chapter: &Chapter) -> Markup {
                 }
             }
             @if !table.caption.is_empty() { p.about { (table.caption) } }
-        }
-    };
-    html! {
-        @if table.is_index && table.rows.len() > ROWS_OPEN {
-            details { summary { "All " (counted(table.rows.len(), "run")) } (whole) }
-        } @else {
-            (whole)
         }
     }
 }

@@ -11,7 +11,7 @@ pub(crate) fn picture_path(chapter: &str, figure: &str, ending: &str) -> String 
 
 /// The whole text.
 pub(crate) fn text(document: &Document) -> String {
-    let mut text = format!("# {}\n", escaped(&document.title));
+    let mut text = format!("# {}\n\n**{}**\n", escaped(&document.title), escaped(&document.headline));
     for part in &document.chapters {
         chapter(part, &mut text);
     }

@@ -1,7 +1,7 @@
 //! Owns the answer: a sentence or two computed from the figures, and what takes away from it.
 
 use super::super::document::capital;
-use super::super::likeness::{Family, families};
+use super::super::likeness::{Family, alike, families};
 use super::super::runs::Runs;
 use super::super::source::Source;
 use super::counts::median_to_last;
@@ -54,17 +54,27 @@ fn accounted(runs: &Runs<'_>) -> String {
     let sum = |figure: fn(&RunRecord) -> u64| runs.records().map(figure).sum::<u64>();
     let (lost, gaps) = (sum(|run| run.lost), sum(|run| run.gaps_reported));
     let deliveries = Unit::Count.text(sum(|run| run.deliveries) as f64);
-    let gaps = if gaps == 0 {
-        "no gap was told".into()
-    } else {
-        format!("{} were told as gaps", Unit::Count.text(gaps as f64))
+    let said = |number: u64, none: &str, some: &str| match number {
+        0 => none.to_owned(),
+        number => format!("{} {some}", Unit::Count.text(number as f64)),
     };
-    let lost = if lost == 0 {
-        "none was lost".into()
-    } else {
-        format!("{} were lost", Unit::Count.text(lost as f64))
-    };
+    let (lost, gaps) =
+        (said(lost, "none was lost", "were lost"), said(gaps, "no gap was told", "were told as gaps"));
     format!("Of {deliveries} deliveries in {}, {lost}; {gaps}.", counted(runs.len(), "run"))
+}
+
+/// Factor between rounds of the same run above which it cannot be the run alone.
+const UNSTEADY: f64 = 1.5;
+
+/// The word on a machine that was disturbed: the same run took much longer in one round than in another.
+fn unsteady(runs: &Runs<'_>) -> Option<String> {
+    let factor = |(_, rounds): &(String, Runs<'_>)| {
+        rounds.over(median_to_last)?.spread().map(|(low, high)| high / low)
+    };
+    let most = alike(&runs.paced()).iter().filter_map(factor).fold(1.0, f64::max);
+    let words =
+        "The machine was disturbed: the time to the last differs between rounds of the same run by up to";
+    (most > UNSTEADY).then(|| format!("{words} {}.", Unit::Ratio.text(most)))
 }
 
 /// Reasons to trust the figures less than they look.
@@ -72,10 +82,9 @@ pub(crate) fn warnings(source: &Source) -> Vec<String> {
     let results = &source.results;
     let mut warnings = Vec::new();
     let (made, planned) = (results.runs.len(), results.runs_planned);
-    if let Some(why) = &results.incomplete {
-        warnings.push(format!("Incomplete ({why}): {made} of {planned} planned runs were made."));
-    } else if (made as u64) < planned {
-        warnings.push(format!("Incomplete: {made} of {planned} planned runs were made."));
+    if results.incomplete.is_some() || (made as u64) < planned {
+        let why = results.incomplete.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        warnings.push(format!("Incomplete{why}: {made} of {planned} planned runs were made."));
     }
     let unfinished: Vec<String> = results
         .runs
@@ -83,8 +92,7 @@ pub(crate) fn warnings(source: &Source) -> Vec<String> {
         .filter_map(|entry| Some(format!("{} ({})", entry.id, entry.record.incomplete.as_ref()?)))
         .collect();
     if !unfinished.is_empty() {
-        let unfinished = unfinished.join(", ");
-        warnings.push(format!("Not finished, and in no plot and no answer: {unfinished}."));
+        warnings.push(format!("Not finished, and in no plot and no answer: {}.", unfinished.join(", ")));
     }
     let wrong = |what: &str, figure: fn(&RunRecord) -> u64| {
         let runs: Vec<&str> = results
@@ -102,6 +110,10 @@ pub(crate) fn warnings(source: &Source) -> Vec<String> {
     warnings.extend(wrong("messages arrived damaged", |run| run.corrupted));
     let misdelivered = |run: &RunRecord| run.misdelivered.unwrap_or(0);
     warnings.extend(wrong("messages arrived on topics that were not wanted", misdelivered));
+    warnings.extend(wrong("sessions left a core that something else took", |run| {
+        run.sessions_moved.unwrap_or(0)
+    }));
+    warnings.extend(unsteady(&Runs::finished(source)));
     warnings.extend(results.skipped.iter().map(|skipped| {
         let round = skipped.round.map_or_else(String::new, |round| format!(" in round {round}"));
         format!("Not measured{round}: {}: {}.", skipped.peer, skipped.why.trim_end_matches('.'))

@@ -6,11 +6,12 @@ use super::super::plot::Chart;
 use super::super::plot::frame::{Axis, Dash, Key};
 use super::super::plot::lines::{Line, Lines, Named, Rule};
 use super::super::plot::scale::Scale;
-use super::super::runs::Runs;
+use super::super::runs::{OverRounds, Runs};
 use super::super::table::{Cell, Table};
 use super::counts::{count_axis, median_to_last};
 use super::look::shape_of;
 use crate::order::rising;
+use crate::record::RunRecord;
 use crate::unit::{Unit, count, digits, payload};
 
 /// The ratio direct over proxy of one family, over the number of subscribers.
@@ -18,29 +19,44 @@ use crate::unit::{Unit, count, digits, payload};
 struct Ratios {
     /// The family's name.
     name: String,
-    /// Number of subscribers, and the ratio.
-    points: Vec<(f64, f64)>,
+    /// Number of subscribers, and the ratio over the rounds.
+    points: Vec<(f64, OverRounds)>,
+}
+
+/// Factor by which a ratio of one round alone may be off: two runs of the same thing differ by more than their samples tell.
+const NOISE: f64 = 1.1;
+
+/// Logarithms of count and ratio where all rounds are on one side of 1: beyond noise.
+fn clear((count, ratio): &(f64, OverRounds)) -> Option<(f64, f64)> {
+    let (low, high) = ratio.spread().unwrap_or((ratio.median / NOISE, ratio.median * NOISE));
+    (low > 1.0 || high < 1.0).then(|| (count.ln(), ratio.median.ln()))
 }
 
 impl Ratios {
-    /// Where the ratio passes 1, by interpolation between two counts on logarithmic axes.
+    /// Places where the ratio passes 1, by interpolation between two counts at which it is clearly on either side.
     fn crossings(&self) -> Vec<f64> {
+        let clear: Vec<(f64, f64)> = self.points.iter().filter_map(clear).collect();
         let crossing = |pair: &[(f64, f64)]| {
-            let [(x0, y0), (x1, y1)] = pair else { return None };
-            let (from, to) = (y0.ln(), y1.ln());
-            let crosses = (from < 0.0) != (to < 0.0) && from != to;
-            crosses.then(|| (x0.ln() + (x1.ln() - x0.ln()) * from / (from - to)).exp())
+            let [(x0, from), (x1, to)] = pair else { return None };
+            ((*from < 0.0) != (*to < 0.0)).then(|| (x0 + (x1 - x0) * from / (from - to)).exp())
         };
-        self.points.windows(2).filter_map(crossing).collect()
+        clear.windows(2).filter_map(crossing).collect()
     }
 
     /// The answer in a sentence.
     fn sentence(&self) -> String {
-        let starts_below = self.points.first().is_some_and(|(_, ratio)| *ratio < 1.0);
+        let clear: Vec<(f64, f64)> = self.points.iter().filter_map(clear).collect();
+        let starts_below = clear.first().is_some_and(|(_, ratio)| *ratio < 0.0);
         let (few, many) = if starts_below { ("direct", "proxy") } else { ("proxy", "direct") };
         let crossings: Vec<String> = self.crossings().iter().map(|at| at.round().to_string()).collect();
         let said = match &crossings[..] {
-            [] => format!("{few} mode reaches the last subscriber first at every number measured."),
+            [] if clear.is_empty() => "no mode is first beyond noise.".to_owned(),
+            [] => {
+                let all = clear.len() == self.points.len();
+                let place =
+                    if all { "at every number measured" } else { "wherever the difference is beyond noise" };
+                format!("{few} mode reaches the last subscriber first {place}.")
+            }
             [at] => format!("{few} mode is first up to about {at} subscribers, {many} mode beyond."),
             several => format!(
                 "neither mode is first throughout; the order changes at about {} subscribers.",
@@ -56,9 +72,14 @@ fn ratios(runs: &Runs<'_>) -> Vec<Ratios> {
     let paced = runs.paced();
     let only_payload = paced.values(|run| Some((&run.sessions, &run.transport, run.rate_hz))).len() < 2;
     let of = |family: &Family<'_>| {
-        let last = |mode, count| family.runs.of_mode(mode).of_count(count).over(median_to_last);
-        let point =
-            |count: u64| Some((count as f64, last("direct", count)?.median / last("proxy", count)?.median));
+        let point = |count: u64| {
+            let [direct, proxy] = ["direct", "proxy"].map(|mode| family.runs.of_mode(mode).of_count(count));
+            let beside = |run: &RunRecord| {
+                let same_round = proxy.only(|other| other.round == run.round);
+                Some(median_to_last(run)? / same_round.over(median_to_last)?.median)
+            };
+            Some((count as f64, direct.over(beside)?))
+        };
         let size = family.runs.first().map_or(0, |run| run.size_bytes);
         let name = if only_payload || family.title.is_empty() { payload(size) } else { family.title.clone() };
         Ratios { name, points: family.runs.counts().into_iter().filter_map(point).collect() }
@@ -74,10 +95,10 @@ pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
     }
     let points = || ratios.iter().flat_map(|one| &one.points);
     let counts: Vec<u64> = rising(points().map(|(count, _)| *count as u64));
-    let values = points().map(|(_, ratio)| *ratio).chain([0.9, 1.1]);
+    let values = points().map(|(_, ratio)| ratio.median).chain([0.9, 1.1]);
     let line = |(number, one): (usize, &Ratios)| Line {
         key: Key::line(&one.name, number, Dash::Solid, Some(shape_of(number))),
-        points: one.points.clone(),
+        points: one.points.iter().map(|(count, ratio)| (*count, ratio.median)).collect(),
     };
     let named = |(series, one): (usize, &Ratios)| {
         let words = |x: f64| format!("{} ≈ {}", one.name, count(x.round() as u64));
@@ -94,7 +115,8 @@ pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
     let paced = runs.paced();
     let caption = format!(
         "Median time to the last subscriber in direct mode over that in proxy mode. Below 1 direct mode is faster. \
-         Rings mark where a line passes 1, interpolated between two measured numbers of subscribers.{}",
+         Rings mark where a line passes 1, interpolated between two measured numbers of subscribers at which all rounds are on \
+         one side, and on another.{}",
         paced.about_latencies()
     );
     let title = "Which mode reaches the last subscriber first".into();
@@ -115,7 +137,7 @@ fn table(ratios: &[Ratios], counts: &[u64]) -> Table {
     for one in ratios {
         let at = |number: &u64| {
             let point = one.points.iter().find(|(count, _)| *count as u64 == *number);
-            Cell::known(point.map(|(_, ratio)| digits(*ratio)))
+            Cell::known(point.map(|(_, ratio)| digits(ratio.median)))
         };
         let crossings: Vec<String> = one.crossings().iter().map(|at| count(at.round() as u64)).collect();
         let crossings = if crossings.is_empty() { "never".to_owned() } else { crossings.join(", ") };
@@ -136,10 +158,23 @@ mod tests {
 
     #[test]
     fn a_crossing_lies_between_the_counts_around_it() {
-        let ratios = |points: &[(f64, f64)]| Ratios { name: String::new(), points: points.to_vec() };
+        let ratios = |points: &[(f64, f64)]| {
+            let point = |(count, ratio): &(f64, f64)| (*count, OverRounds::of([*ratio]).unwrap());
+            Ratios { name: "64 B".into(), points: points.iter().map(point).collect() }
+        };
         let found = ratios(&[(1.0, 2.0), (4.0, 0.5)]).crossings();
         assert!(found.len() == 1 && (found[0] - 2.0).abs() < 1e-9, "{found:?}");
         assert!(ratios(&[(1.0, 0.9), (4.0, 0.5)]).crossings().is_empty());
+        // Between points that are clear; what is within noise claims nothing.
+        let over_noise = ratios(&[(1.0, 2.0), (2.0, 0.97), (8.0, 1.05), (16.0, 0.5)]);
+        assert_eq!(over_noise.crossings().iter().map(|at| at.round()).collect::<Vec<_>>(), [4.0]);
+        let unclear = ratios(&[(1.0, 1.04), (4.0, 0.96)]);
+        assert!(
+            unclear.crossings().is_empty() && unclear.sentence().ends_with("no mode is first beyond noise.")
+        );
+        assert!(
+            ratios(&[(1.0, 0.5), (4.0, 1.05)]).sentence().contains("wherever the difference is beyond noise")
+        );
         assert_eq!(ratios(&[(1.0, 2.0), (2.0, 0.5), (4.0, 2.0)]).crossings().len(), 2);
     }
 }

@@ -9,44 +9,15 @@ use super::quartiles::name_of;
 use crate::record::RunRecord;
 use crate::unit::{Unit, counted};
 
-/// A figure by what the broker does when idle.
-struct Plot {
-    slug: &'static str,
-    title: &'static str,
-    axis: &'static str,
-    unit: Unit,
-    /// Its colour.
-    series: usize,
-    figure: Measure,
-}
+/// A figure by what the broker does when idle: its slug and title, its axis, its colour.
+type Plot = (&'static str, &'static str, (&'static str, Unit), usize, Measure);
 
 const LATENCY: &str = "One-way, over every delivery. A parked shard has to be woken for each message.";
 const BUSY: &str = "CPU time of whoever fans out over the time from the start to the last arrival.";
 const PLOTS: [Plot; 3] = [
-    Plot {
-        slug: "idle-median",
-        title: "Median latency by what the broker does when idle",
-        axis: "latency",
-        unit: Unit::Us,
-        series: 0,
-        figure: median,
-    },
-    Plot {
-        slug: "idle-p99",
-        title: "99th percentile by what the broker does when idle",
-        axis: "latency",
-        unit: Unit::Us,
-        series: 3,
-        figure: p99,
-    },
-    Plot {
-        slug: "idle-cpu",
-        title: "Cores that the broker keeps busy",
-        axis: "cores busy",
-        unit: Unit::Plain,
-        series: 2,
-        figure: cores,
-    },
+    ("idle-median", "Median latency by what the broker does when idle", ("latency", Unit::Us), 0, median),
+    ("idle-p99", "99th percentile by what the broker does when idle", ("latency", Unit::Us), 3, p99),
+    ("idle-cpu", "Cores that the broker keeps busy", ("cores busy", Unit::Plain), 2, cores),
 ];
 
 /// The cores that whoever fans out kept busy.
@@ -70,29 +41,25 @@ pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
     if known.values(|run| run.idle.as_ref()).len() < 2 {
         return Vec::new();
     }
-    PLOTS.iter().filter_map(|plot| plot.of(&known)).collect()
+    PLOTS.iter().filter_map(|plot| figure(plot, &known)).collect()
 }
 
-impl Plot {
-    /// The plot of these runs.
-    fn of(&self, runs: &Runs<'_>) -> Option<Block> {
-        let mode = runs.first().map_or_else(String::new, name_of);
-        let bar = |(policy, rounds): (&String, Runs<'_>)| {
-            Some(rounds.over(self.figure)?.bar(policy, self.series, String::new()))
-        };
-        let group = |(count, policies): (u64, Vec<(&String, Runs<'_>)>)| Group {
-            heading: format!("{mode}, {}", counted(count as usize, "subscriber")),
-            bars: policies.into_iter().filter_map(bar).collect(),
-        };
-        let groups: Vec<Group> = by_policy(runs).into_iter().map(group).collect();
-        groups.iter().find(|group| !group.bars.is_empty())?;
-        let caption = match self.unit {
-            Unit::Us => format!("{LATENCY}{}", runs.about_latencies()),
-            _ => BUSY.to_owned(),
-        };
-        let chart = Chart::Bars(Bars::new((self.axis, self.unit), Vec::new(), groups));
-        Some(runs.figure(self.slug, self.title.to_owned(), chart, caption))
-    }
+/// The plot of these runs.
+fn figure((slug, title, axis, series, figure): &Plot, runs: &Runs<'_>) -> Option<Block> {
+    let mode = runs.first().map_or_else(String::new, name_of);
+    let bar = |(policy, rounds): (&String, Runs<'_>)| {
+        Some(rounds.over(*figure)?.bar(policy, *series, String::new()))
+    };
+    let group = |(count, policies): (u64, Vec<(&String, Runs<'_>)>)| Group {
+        heading: format!("{mode}, {}", counted(count as usize, "subscriber")),
+        bars: policies.into_iter().filter_map(bar).collect(),
+    };
+    let groups: Vec<Group> = by_policy(runs).into_iter().map(group).collect();
+    groups.iter().find(|group| !group.bars.is_empty())?;
+    let latency = || format!("{LATENCY}{}", runs.about_latencies());
+    let caption = if axis.1 == Unit::Us { latency() } else { BUSY.to_owned() };
+    let chart = Chart::Bars(Bars::new(*axis, Vec::new(), groups));
+    Some(runs.figure(slug, (*title).to_owned(), chart, caption))
 }
 
 /// Latency and cores in a sentence for each number of subscribers.

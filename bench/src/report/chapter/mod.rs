@@ -35,7 +35,7 @@ mod percentiles;
 mod quartiles;
 mod scaling;
 
-use super::document::{Block, Chapter, Document, Section, slug};
+use super::document::{Block, Chapter, Document, RESULTS, Section, slug};
 use super::runs::Runs;
 use super::source::Source;
 use crate::results::{Kind, Results};
@@ -77,9 +77,13 @@ fn about(results: &Results) -> (&'static [View], Answers) {
 /// The report of these sources.
 pub(crate) fn document(sources: &[Source]) -> Document {
     let names: Vec<&str> = sources.iter().map(|source| &source.name[..]).collect();
+    let chapters: Vec<_> = (0..sources.len()).map(|at| chapter(&sources[at], &sources[..at])).collect();
+    let has_rivals = |source: &Source| source.results.runs.iter().any(|entry| entry.record.peer.is_some());
+    let first = chapters.get(sources.iter().position(has_rivals).unwrap_or(0));
     Document {
         title: format!("corecast, measured: {}", names.join(", ")),
-        chapters: (0..sources.len()).map(|number| chapter(&sources[number], &sources[..number])).collect(),
+        headline: first.and_then(|chapter| chapter.answer.first().cloned()).unwrap_or_default(),
+        chapters,
     }
 }
 
@@ -89,7 +93,7 @@ fn chapter(source: &Source, before: &[Source]) -> Chapter {
     let plots = views.iter().chain(&[balance::blocks as View]).flat_map(|view| view(&runs)).collect();
     let ancestor = if source.results.name == "canonical" { ancestor::blocks(&runs) } else { Vec::new() };
     let mut sections = vec![
-        Section::new("Results", plots),
+        Section::new(RESULTS, plots),
         Section::new("Beside the ancestor", ancestor),
         Section::new("Quartiles", quartiles::blocks(&all)),
         Section::new("Every run", index::blocks(&all)),

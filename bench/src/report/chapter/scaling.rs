@@ -13,35 +13,26 @@ use crate::order::rising;
 use crate::record::RunRecord;
 use crate::unit::{Unit, count, counted};
 
-/// A cost over the number of subscribers.
-struct Cost {
-    slug: &'static str,
-    title: &'static str,
-    axis: &'static str,
-    unit: Unit,
-    figure: Measure,
-    caption: &'static str,
-}
+/// A cost over the number of subscribers: its slug and title, its axis, and its caption.
+type Cost = (&'static str, &'static str, (&'static str, Unit), Measure, &'static str);
 
 const COSTS: [Cost; 2] = [
-    Cost {
-        slug: "cpu",
-        title: "CPU time for each delivery",
-        axis: "CPU time / delivery",
-        unit: Unit::Ns,
-        figure: cpu,
-        caption: "User and system time of whoever fans out (the broker, or the publishers in direct mode) over \
-                  deliveries. Flat is linear growth; falling is what batches and shared sessions save.",
-    },
-    Cost {
-        slug: "memory",
-        title: "Memory for each subscriber",
-        axis: "resident memory / subscriber",
-        unit: Unit::Bytes,
-        figure: |run| run.rss_per_subscriber_bytes,
-        caption: "Resident memory of whoever fans out with every subscriber there and idle, less that before the \
-                  first one came, over subscribers.",
-    },
+    (
+        "cpu",
+        "CPU time for each delivery",
+        ("CPU time / delivery", Unit::Ns),
+        cpu,
+        "User and system time of whoever fans out (the broker, or the publishers in direct mode) over deliveries. Flat is \
+         linear growth; falling is what batches and shared sessions save.",
+    ),
+    (
+        "memory",
+        "Memory for each subscriber",
+        ("resident memory / subscriber", Unit::Bytes),
+        |run| run.rss_per_subscriber_bytes,
+        "Resident memory of whoever fans out with every subscriber there and idle, less that before the first one came, over \
+         subscribers.",
+    ),
 ];
 
 /// CPU time of whoever fans out over deliveries, wherever it stands in the record.
@@ -59,12 +50,12 @@ pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
     COSTS.iter().flat_map(|cost| families.iter().filter_map(|family| figure(family, cost))).collect()
 }
 
-fn figure(family: &Family<'_>, cost: &Cost) -> Option<Block> {
-    let lines = lines(&family.runs, |run| (cost.figure)(run).filter(|value| *value > 0.0));
+fn figure(family: &Family<'_>, (slug, title, axis, figure, caption): &Cost) -> Option<Block> {
+    let lines = lines(&family.runs, |run| figure(run).filter(|value| *value > 0.0));
     lines.iter().find(|line| line.points.len() > 1)?;
-    let chart = Lines::new(count_axis(&family.runs.counts()), (cost.axis, cost.unit), lines);
-    let title = format!("{}{}", cost.title, family.behind());
-    Some(family.runs.figure(&family.slug(cost.slug), title, Chart::Lines(chart), cost.caption.to_owned()))
+    let chart = Lines::new(count_axis(&family.runs.counts()), *axis, lines);
+    let title = format!("{title}{}", family.behind());
+    Some(family.runs.figure(&family.slug(slug), title, Chart::Lines(chart), (*caption).to_owned()))
 }
 
 /// A line for each mode and number of shards.

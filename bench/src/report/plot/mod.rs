@@ -47,14 +47,18 @@ impl Chart {
             Chart::Bars(bars) => bars.draw(form, theme),
         };
         let (width, letters) = (Px(form.width), Px(form.letters));
+        // In a page the title stands above; a file is passed on alone.
+        let title = if theme == Theme::Page { 0.0 } else { form.letters * 2.4 };
+        let height = height + title;
         html! {
             svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (width) " " (Px(height)) } width=(width)
                 height=(Px(height)) role="img" aria-label=(name) font-family=(theme.family()) font-size=(letters)
                 fill=(theme.paint(Ink::Text)) {
                 @if theme != Theme::Page {
                     rect width="100%" height="100%" fill=(theme.paint(Ink::Paper)) {}
+                    text x=(Px(4.0)) y=(Px(title * 0.75)) font-weight="bold" font-size=(Px(form.letters * 1.2)) { (name) }
                 }
-                (content)
+                g transform=[(title > 0.0).then(|| format!("translate(0 {title:.1})"))] { (content) }
             }
         }
     }
