@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::client_args::ClientArgs;
 use super::interrupt::{Interrupt, LAST_LINE_TIME};
-use super::output::{Format, is_watched, note, print};
+use super::output::{is_watched, note};
 use super::pace::Pace;
+use super::probe::ProbeArgs;
 use super::round_trips::RoundTrips;
 use super::{Exit, Failure};
-use crate::config::{Size, TimeSpan, parse_rate_hz, parse_timeout};
+use crate::config::{Size, TimeSpan, parse_rate_hz};
 use crate::{Error, ErrorKind, Event, Filter, Publisher, Sessions, Subscriber, Topic};
 
 const EXAMPLES: &str = "\
@@ -52,16 +52,8 @@ pub(super) struct LatencyArgs {
     #[arg(long, value_name = "TOPIC")]
     topic: Option<Topic>,
 
-    /// Timeout for the connections, and for each message to come back.
-    #[arg(short = 't', long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(5)))]
-    timeout: TimeSpan,
-
-    /// Output format: text, or json for an object.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
-
     #[command(flatten)]
-    pub(super) client: ClientArgs,
+    pub(super) probe: ProbeArgs,
 }
 
 pub(super) fn run(args: LatencyArgs) -> Result<Exit, Failure> {
@@ -93,7 +85,7 @@ pub(super) fn run(args: LatencyArgs) -> Result<Exit, Failure> {
         }
     }
     if trips.count() > 0 || ended.is_ok() {
-        print(if args.output == Format::Json { trips.object() } else { trips.lines() })?;
+        args.probe.print_sums(&trips)?;
     }
     ended
 }
@@ -117,12 +109,10 @@ enum Came {
 
 impl Trip {
     async fn open(args: &LatencyArgs) -> Result<Self, Failure> {
-        let timeout = args.timeout.0;
-        let config = args.client.clone().config()?.name("corecast-latency");
+        let timeout = args.probe.timeout();
         // Two connections: what comes back has gone through the broker as other messages do.
-        let config =
-            config.sessions(Sessions::PerSubscriber).connect_timeout(timeout).publish_timeout(timeout);
-        let not_connected = |error| Failure::not_connected(error, Some(timeout), timeout);
+        let config = args.probe.config("corecast-latency")?.sessions(Sessions::PerSubscriber);
+        let not_connected = |error| args.probe.not_connected(error);
         let mut publisher = Publisher::with_config_async(config.clone()).await.map_err(not_connected)?;
         let topic = match &args.topic {
             Some(topic) => topic.clone(),

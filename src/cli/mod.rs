@@ -15,12 +15,12 @@
 //! | `event_writer`, `message_format`, `message_out` | what `sub` prints: events; a message in a form that is asked for; bytes of publishers |
 //! | `received`, `seconds` | the sums over what `sub` has received; a tick each second |
 //! | `payloads`, `template`, `pace`, `progress` | what `pub` sends; payloads with fields; when it sends; how far it is |
-//! | `round_trips` | the times that `ping` and `latency` measure |
+//! | `probe`, `round_trips` | the arguments that `ping` and `latency` share, and the times that they measure |
 //! | `core_dumps` | core dumps of commands that hold secrets |
 //! | `http_address`, `utc` | forms of an address and of a time |
 //! | `new_file` | files that are written, and never over others |
 //! | `http_client`, `operator_args` | requests to the HTTP server of a running broker, and to its API |
-//! | `table`, `amounts` | rows and figures as they are printed for people |
+//! | `table`, `amounts`, `session_cells` | rows and figures as they are printed for people |
 
 mod amounts;
 mod broker;
@@ -58,6 +58,7 @@ mod pace;
 mod payloads;
 mod peers;
 mod ping;
+mod probe;
 mod progress;
 mod publish;
 mod received;
@@ -67,6 +68,7 @@ mod reload;
 mod round_trips;
 mod seconds;
 mod serving;
+mod session_cells;
 mod sessions;
 mod settings;
 mod sources;
@@ -214,8 +216,8 @@ impl Cli {
             Command::Broker(args) => args.options.read_file(&mut self.logs, sources),
             Command::Pub(args) => args.client.read_file(sources),
             Command::Sub(args) => args.client.read_file(sources),
-            Command::Ping(args) => args.client.read_file(sources),
-            Command::Latency(args) => args.client.read_file(sources),
+            Command::Ping(args) => args.probe.client.read_file(sources),
+            Command::Latency(args) => args.probe.client.read_file(sources),
             Command::Registry(args) => args.client.read_file(sources),
             Command::Config(args) => args.read_file(&mut self.logs, sources),
             _ => Ok(()),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
-use super::client_args::ClientArgs;
 use super::interrupt::{Interrupt, LAST_LINE_TIME};
 use super::output::{Format, json_line, print};
+use super::probe::ProbeArgs;
 use super::round_trips::{RoundTrips, micros};
 use super::{Exit, Failure};
 use crate::RegistryView;
@@ -36,16 +36,8 @@ pub(super) struct PingArgs {
     #[arg(short, long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_millis(200)))]
     interval: TimeSpan,
 
-    /// Timeout for the connection, and for each answer.
-    #[arg(short = 't', long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(5)))]
-    timeout: TimeSpan,
-
-    /// Output format: text, or json with an object for each answer and one for all.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
-
     #[command(flatten)]
-    pub(super) client: ClientArgs,
+    pub(super) probe: ProbeArgs,
 }
 
 /// The time to connect, for programs.
@@ -64,16 +56,16 @@ struct AnswerFacts {
 
 pub(super) fn run(args: PingArgs) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, None)?;
-    let timeout = args.timeout.0;
-    let config = args.client.config()?.name("corecast-ping").connect_timeout(timeout);
+    let timeout = args.probe.timeout();
+    let config = args.probe.config("corecast-ping")?;
     let broker = config.broker.to_string();
     let start = Instant::now();
     let Some(connected) = interrupt.unless_asked(RegistryView::with_config_async(config)) else {
         return Ok(Exit::Fine);
     };
-    let mut view = connected.map_err(|error| Failure::not_connected(error, Some(timeout), timeout))?;
+    let mut view = connected.map_err(|error| args.probe.not_connected(error))?;
     let connect_us = us(start.elapsed());
-    let is_json = args.output == Format::Json;
+    let is_json = args.probe.output == Format::Json;
     match is_json {
         true => print(json_line(&ConnectedIn { broker: &broker, connect_us }))?,
         false => print(format!("connected to {broker} in {}\n", micros(connect_us)))?,
@@ -94,7 +86,7 @@ pub(super) fn run(args: PingArgs) -> Result<Exit, Failure> {
             interrupt.wait_until(asked + args.interval.0);
         }
     }
-    print(if is_json { trips.object() } else { trips.lines() })?;
+    args.probe.print_sums(&trips)?;
     Ok(Exit::Fine)
 }
 

@@ -3,9 +3,10 @@
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::amounts::{bytes, count, figure, span, word};
+use super::amounts::{count, figure, span, word};
 use super::operator_args::OperatorArgs;
 use super::output::{Format, json_line, note, print};
+use super::session_cells::SessionCells;
 use super::table::{Align, table};
 use super::{Exit, Failure};
 use crate::limits::{API_ROWS_DEFAULT, API_ROWS_MAX};
@@ -116,26 +117,22 @@ fn lines(sessions: &[Value]) -> String {
 }
 
 fn cells(session: &Value) -> [String; 14] {
-    let filters = &session["filters"];
-    let first: Vec<&str> =
-        filters["first"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let others = filters["count"].as_u64().unwrap_or(0).saturating_sub(first.len() as u64);
-    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let row = SessionCells::of(session);
     [
         word(session, "session").to_owned(),
         count(figure(session, "shard")),
-        word(session, "kind").to_owned(),
+        row.kind,
         span(figure(session, "age_seconds")),
-        count(figure(session, "messages_in_per_second")),
-        count(figure(session, "messages_out_per_second")),
-        count(figure(session, "waiting_messages")),
-        bytes(figure(session, "waiting_bytes")),
-        span(figure(session, "lag_seconds")),
-        count(figure(session, "drops")),
-        word(session, "user").to_owned(),
-        word(session, "address").to_owned(),
-        word(session, "name").to_owned(),
-        format!("{}{more}", first.join(" ")),
+        row.messages_in,
+        row.messages_out,
+        row.waiting_messages,
+        row.waiting_bytes,
+        row.lag,
+        row.drops,
+        row.user,
+        row.address,
+        row.name,
+        row.filters,
     ]
 }
 

@@ -202,14 +202,14 @@ fn figures(session: &SessionState, place: (ShardId, SessionId)) -> SessionFigure
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::super::config::ShardConfig;
     use super::super::rig::{Rig, message, subscribe};
     use super::*;
     use crate::auth::Identity;
     use crate::fanout::{OverflowPolicy, QueueBounds};
-    use crate::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
+    use crate::limits::{CENSUS_DETAILS_PER_TURN, KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
     use crate::registry::{Mode, ModeRules};
     use crate::shard::Retention;
     use crate::wire::Frame;
@@ -256,6 +256,34 @@ mod tests {
         assert_eq!(all.len(), many);
         assert_eq!(all.iter().map(|figures| figures.place.1).collect::<BTreeSet<_>>(), ids);
         assert!((3..=8).contains(&turns), "{turns} turns");
+    }
+
+    #[test]
+    fn no_turn_of_a_count_of_ten_thousand_sessions_takes_a_millisecond() {
+        let mut rig = Rig::with_shards(1);
+        let ids: Vec<SessionId> = (0..10_000).map(|_| rig.open(0, OverflowPolicy::DropOldest)).collect();
+        for (number, id) in ids.iter().enumerate().step_by(50) {
+            rig.say(0, *id, &[subscribe(&format!("filter.{number}.>"), 1)]);
+        }
+        let longest_turn = |rig: &mut Rig| {
+            let (mut all, mut longest, mut next) = (Vec::new(), Duration::ZERO, Some(0));
+            while let Some(from) = next {
+                let start = Instant::now();
+                next = Census::of(&mut rig.shards[0]).sessions(from, &mut all);
+                longest = longest.max(start.elapsed());
+            }
+            assert_eq!(all.len(), ids.len());
+            for some in ids.chunks(CENSUS_DETAILS_PER_TURN) {
+                let start = Instant::now();
+                let census = Census::of(&mut rig.shards[0]);
+                assert!(some.iter().all(|id| census.details(*id).is_some()));
+                longest = longest.max(start.elapsed());
+            }
+            longest
+        };
+        // The least of several counts: a machine that is busy with something else takes this thread away from its core.
+        let longest = (0..20).map(|_| longest_turn(&mut rig)).min().expect("there are some");
+        assert!(longest < Duration::from_millis(1), "{longest:?}");
     }
 
     #[test]

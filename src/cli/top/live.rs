@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::amounts::{bytes, count, figure, span, word};
+use super::super::amounts::{bytes, count, figure, word};
+use super::super::session_cells::SessionCells;
 use super::super::table::Align;
 use crate::printable::printable;
 
@@ -123,19 +124,19 @@ fn shard(row: &Value) -> [String; SHARDS.len()] {
     ]
 }
 
-fn session(row: &Value) -> [String; SESSIONS.len()] {
-    let filters = row["filters"]["first"].as_array().into_iter().flatten().filter_map(Value::as_str);
+fn session(session: &Value) -> [String; SESSIONS.len()] {
+    let row = SessionCells::of(session);
     [
-        safe(word(row, "name")),
-        safe(word(row, "user")),
-        row["address"].as_str().map_or_else(|| "local".to_owned(), safe),
-        safe(word(row, "kind")),
-        span(figure(row, "lag_seconds")),
-        count(figure(row, "waiting_messages")),
-        bytes(figure(row, "waiting_bytes")),
-        count(figure(row, "messages_out_per_second")),
-        count(figure(row, "drops")),
-        safe(&filters.collect::<Vec<_>>().join(" ")),
+        safe(&row.name),
+        safe(&row.user),
+        safe(&row.address),
+        safe(&row.kind),
+        row.lag,
+        row.waiting_messages,
+        row.waiting_bytes,
+        row.messages_out,
+        row.drops,
+        safe(&row.filters),
     ]
 }
 
