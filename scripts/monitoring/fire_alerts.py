@@ -207,6 +207,15 @@ def check_dashboard(prometheus):
     say(f"{len(queries)} queries of the dashboard are answered")
 
 
+def check_format(prometheus):
+    """Prometheus gets OpenMetrics: the text format has no units and no type `info`."""
+    for metric, kind, unit in [("corecast_turn_seconds", "histogram", "seconds"), ("corecast_build", "info", "")]:
+        about = wait_until(f"metadata of {metric}", lambda: prometheus.ask("targets/metadata", metric=metric))
+        if {(one["type"], one["unit"]) for one in about} != {(kind, unit)}:
+            raise SystemExit(f"alerts: FAILED: Prometheus has read this of {metric}: {about}")
+    say("Prometheus reads OpenMetrics")
+
+
 def run():
     core = min(os.sched_getaffinity(0))
     engine_port = free_port()
@@ -225,6 +234,7 @@ def run():
     brokers = [well, gone, loaded, expiring, near, far, full, starved]
     prometheus = Prometheus(brokers)
     wait_until("a scrape of each broker", lambda: len(prometheus.value("up == 1")) == len(brokers))
+    check_format(prometheus)
 
     # The one that is well has work, too.
     well.client(["sub", ">"])

@@ -93,13 +93,17 @@ impl Live {
         }
     }
 
-    /// All shards together, in a line.
-    pub(super) fn summary(&self) -> String {
+    /// All shards together, in a line that has room in so many columns: what matters most is left over.
+    pub(super) fn summary(&self, columns: usize) -> String {
         let [published, delivered, waiting, drops] = &self.sums;
-        format!(
-            "corecast {}: {published} in/s, {delivered} out/s, {} sessions, {waiting} waiting, {drops} drops/s",
-            self.version, self.sessions_total
-        )
+        let (version, sessions) = (&self.version, &self.sessions_total);
+        let all = format!(
+            "{published} in/s, {delivered} out/s, {sessions} sessions, {waiting} waiting, {drops} drops/s"
+        );
+        let most = if self.has_drops { format!("{drops} drops/s") } else { format!("{delivered} out/s") };
+        let lines =
+            [format!("corecast {version}: {all}"), all, format!("{delivered} out/s, {drops} drops/s")];
+        lines.into_iter().find(|line| line.chars().count() <= columns).unwrap_or(most)
     }
 }
 
@@ -176,9 +180,16 @@ pub(super) mod tests {
     fn an_object_is_rows_without_anything_that_acts() {
         let live = live(2);
         assert_eq!(
-            live.summary(),
+            live.summary(80),
             "corecast 0.1.0: 2 k in/s, 25 k out/s, 1.2 k sessions, 4 KiB waiting, 0 drops/s"
         );
+        assert_eq!(live.summary(70), "2 k in/s, 25 k out/s, 1.2 k sessions, 4 KiB waiting, 0 drops/s");
+        assert_eq!(
+            [30, 20, 1].map(|columns| live.summary(columns)),
+            ["25 k out/s, 0 drops/s", "25 k out/s", "25 k out/s"]
+        );
+        let dropping = Live { has_drops: true, ..live.clone() };
+        assert_eq!(dropping.summary(20), "0 drops/s");
         assert_eq!(live.sessions[1][0], "session 1\\x1b[2J");
         assert_eq!(live.topics[0], ["prices.0", "500", "2"].map(str::to_owned));
     }
@@ -187,7 +198,7 @@ pub(super) mod tests {
     fn what_is_missing_is_a_dash_or_nothing() {
         for object in [json!({}), json!({ "shards": 1, "slowest": [1, null], "topics": [{ "topic": 7 }] })] {
             let live = Live::of(&object);
-            assert!(live.summary().starts_with("corecast -: 0 in/s"), "{}", live.summary());
+            assert!(live.summary(80).starts_with("corecast -: 0 in/s"), "{}", live.summary(80));
         }
     }
 }

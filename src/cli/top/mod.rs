@@ -77,7 +77,7 @@ pub(super) fn run(args: TopArgs) -> Result<Exit, Failure> {
 /// The figures as tables, one behind the other.
 fn tables(live: &Live) -> String {
     [
-        format!("{}\n\n", live.summary()),
+        format!("{}\n\n", live.summary(usize::MAX)),
         table(SHARDS.map(|column| (column.title, column.align)), &live.shards),
         "\n".to_owned(),
         table(SESSIONS.map(|column| (column.title, column.align)), &live.sessions),

@@ -20,8 +20,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, live: &Live, trouble: Option<&str>, ha
     let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
     let (text, style) = match trouble {
         Some(trouble) => (trouble.to_owned(), colours.bad()),
-        None if live.has_drops => (live.summary(), colours.bad()),
-        None => (live.summary(), Style::default()),
+        None if live.has_drops => (live.summary(area.width.into()), colours.bad()),
+        None => (live.summary(area.width.into()), Style::default()),
     };
     frame.render_widget(Paragraph::new(Line::styled(text, style)), head);
     let [shards, sessions, topics] = heights(body.height, live);
@@ -175,6 +175,7 @@ mod tests {
         for part in ["SHARD", "OUT/S", "LAG", "session", "TOPIC", "SHARDS: 5 of 40"] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
+        assert_eq!(screen[0], "494 k out/s");
         assert!(!text.contains("ADDRESS") && screen.iter().all(|line| line.chars().count() <= 20), "{text}");
     }
 

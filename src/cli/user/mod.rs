@@ -312,8 +312,8 @@ fn add(args: AddArgs) -> Result<Exit, Failure> {
 /// An object with a user and a token, which is visible ASCII without quotes and backslashes. No copy of it is left.
 fn with_secret(name: &str, token: &[u8]) -> Zeroizing<Vec<u8>> {
     let name = json!(name).to_string();
-    let parts = [b"{\"user\":", printable_json(&name).as_bytes(), b",\"token\":\"", token, b"\"}\n"];
-    Zeroizing::new(parts.concat())
+    let name = printable_json(&name);
+    Zeroizing::new([b"{\"user\":", name.as_bytes(), b",\"token\":\"", token, b"\"}\n"].concat())
 }
 
 /// The first line of stdin.
@@ -442,8 +442,8 @@ fn permissions(args: &PermissionsArgs) -> Result<Exit, Failure> {
     let register = args.register.iter().map(Action::Register);
     let questions: Vec<Action<'_>> = publish.chain(subscribe).chain(register).collect();
     if questions.is_empty() {
-        let topics = |scope: &Scope| {
-            scope.filters().map(|all| all.filters().iter().map(|filter| filter.text()).collect::<Vec<_>>())
+        let topics = |scope: &Scope| -> Option<Vec<String>> {
+            Some(scope.filters()?.filters().iter().map(|filter| filter.text().into_owned()).collect())
         };
         let facts: BTreeMap<_, _> =
             rights.scopes().iter().map(|(right, scope)| (*right, topics(scope))).collect();
