@@ -539,7 +539,7 @@ fn wrong_files_are_told_with_line_key_and_way_out() {
             "1:12: `overflow`: `drop-oldst` is no overflow policy; it is one of drop-oldest, drop-newest, latest, \
              disconnect, block",
         ),
-        ("overflow = \"block", "1:18: `overflow`: the quote at the end of the text is missing"),
+        ("overflow = \"block\n", "1:18: `overflow`: the quote at the end of the text is missing"),
     ] {
         folder.write(text);
         let told = said(&folder.run(&["config", "check", &file, "-o", "json"], &[]), 2);

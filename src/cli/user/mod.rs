@@ -303,7 +303,9 @@ fn add(args: AddArgs) -> Result<Exit, Failure> {
                 Format::Json => print(&with_secret(&name, token.expose())[..])?,
             }
             change.commit().map_err(|failure| failure.hint("the token that was printed is void"))?;
-            note("note: the token is shown this once; the file has its hash");
+            if args.output == Format::Text {
+                note("note: the token is shown this once; the file has its hash");
+            }
         }
     }
     Ok(Exit::Fine)

@@ -26,42 +26,42 @@ struct Ratios {
 /// Factor by which a ratio of one round alone may be off: two runs of the same thing differ by more than their samples tell.
 const NOISE: f64 = 1.1;
 
-/// Logarithms of count and ratio where all rounds are on one side of 1: beyond noise.
-fn clear((count, ratio): &(f64, OverRounds)) -> Option<(f64, f64)> {
-    let (low, high) = ratio.spread().unwrap_or((ratio.median / NOISE, ratio.median * NOISE));
-    (low > 1.0 || high < 1.0).then(|| (count.ln(), ratio.median.ln()))
-}
-
 impl Ratios {
-    /// Places where the ratio passes 1, by interpolation between two counts at which it is clearly on either side.
-    fn crossings(&self) -> Vec<f64> {
-        let clear: Vec<(f64, f64)> = self.points.iter().filter_map(clear).collect();
-        let crossing = |pair: &[(f64, f64)]| {
-            let [(x0, from), (x1, to)] = pair else { return None };
-            ((*from < 0.0) != (*to < 0.0)).then(|| (x0 + (x1 - x0) * from / (from - to)).exp())
+    /// Places of the points that are beyond noise: all of their rounds are on one side of 1.
+    fn clear(&self) -> Vec<usize> {
+        let is_clear = |(_, ratio): &(f64, OverRounds)| {
+            let (low, high) = ratio.spread().unwrap_or((ratio.median / NOISE, ratio.median * NOISE));
+            low > 1.0 || high < 1.0
         };
-        clear.windows(2).filter_map(crossing).collect()
+        (0..self.points.len()).filter(|at| is_clear(&self.points[*at])).collect()
+    }
+
+    /// Where the ratio passes 1 between two points that are clearly on either side, by interpolation on logarithmic axes.
+    fn crossings(&self) -> Vec<f64> {
+        let crossing = |pair: &[(f64, OverRounds)]| {
+            let [(x0, y0), (x1, y1)] = pair else { return None };
+            let (from, to) = (y0.median.ln(), y1.median.ln());
+            ((from < 0.0) != (to < 0.0)).then(|| (x0.ln() + (x1.ln() - x0.ln()) * from / (from - to)).exp())
+        };
+        let between = |ends: &[usize]| {
+            let found: Vec<f64> = self.points[ends[0]..=ends[1]].windows(2).filter_map(crossing).collect();
+            // It ends where it began if it passes to and fro.
+            (found.len() % 2 == 1).then(|| found[found.len() / 2])
+        };
+        self.clear().windows(2).filter_map(between).collect()
     }
 
     /// The answer in a sentence.
     fn sentence(&self) -> String {
-        let clear: Vec<(f64, f64)> = self.points.iter().filter_map(clear).collect();
-        let starts_below = clear.first().is_some_and(|(_, ratio)| *ratio < 0.0);
+        let clear = self.clear();
+        let starts_below = clear.first().is_some_and(|at| self.points[*at].1.median < 1.0);
         let (few, many) = if starts_below { ("direct", "proxy") } else { ("proxy", "direct") };
         let crossings: Vec<String> = self.crossings().iter().map(|at| at.round().to_string()).collect();
         let said = match &crossings[..] {
             [] if clear.is_empty() => "no mode is first beyond noise.".to_owned(),
-            [] => {
-                let all = clear.len() == self.points.len();
-                let place =
-                    if all { "at every number measured" } else { "wherever the difference is beyond noise" };
-                format!("{few} mode reaches the last subscriber first {place}.")
-            }
+            [] => format!("{few} mode reaches the last subscriber first wherever it is beyond noise."),
             [at] => format!("{few} mode is first up to about {at} subscribers, {many} mode beyond."),
-            several => format!(
-                "neither mode is first throughout; the order changes at about {} subscribers.",
-                several.join(", ")
-            ),
+            several => format!("the order of modes changes at about {} subscribers.", several.join(", ")),
         };
         format!("{}: {said}", self.name)
     }
@@ -167,14 +167,12 @@ mod tests {
         assert!(ratios(&[(1.0, 0.9), (4.0, 0.5)]).crossings().is_empty());
         // Between points that are clear; what is within noise claims nothing.
         let over_noise = ratios(&[(1.0, 2.0), (2.0, 0.97), (8.0, 1.05), (16.0, 0.5)]);
-        assert_eq!(over_noise.crossings().iter().map(|at| at.round()).collect::<Vec<_>>(), [4.0]);
+        assert_eq!(over_noise.crossings().iter().map(|at| at.round()).collect::<Vec<_>>(), [3.0]);
         let unclear = ratios(&[(1.0, 1.04), (4.0, 0.96)]);
         assert!(
             unclear.crossings().is_empty() && unclear.sentence().ends_with("no mode is first beyond noise.")
         );
-        assert!(
-            ratios(&[(1.0, 0.5), (4.0, 1.05)]).sentence().contains("wherever the difference is beyond noise")
-        );
+        assert!(ratios(&[(1.0, 0.5), (4.0, 1.05)]).sentence().contains("wherever it is beyond noise"));
         assert_eq!(ratios(&[(1.0, 2.0), (2.0, 0.5), (4.0, 2.0)]).crossings().len(), 2);
     }
 }
