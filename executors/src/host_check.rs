@@ -1,6 +1,7 @@
 //! Checks of this host, with remedies. Run by `corecast doctor` and by start-up code; each finding is one line of the
 //! report.
 
+mod cpu_quota;
 mod io_uring;
 mod jitter;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use serde::Serialize;
 
+use self::cpu_quota::CpuQuota;
 use self::io_uring::Trial;
 use crate::core_set::CoreSet;
 use crate::cpu_list;
@@ -88,6 +90,7 @@ impl HostCheck {
         findings.push(memlock(shards as u64, &trial));
         findings.push(open_files);
         findings.extend(cpus);
+        findings.push(cpu_quota(cpu_quota::of_process(), shards));
         findings.extend(governor(&cores));
         if !self.jitter.is_zero() {
             findings.push(jitter::check(cores.first().copied(), self.jitter));
@@ -269,6 +272,24 @@ fn judge_open_files(soft: u64, hard: u64, executors: u64, connections: Option<u6
     }
 }
 
+/// The quota of CPU time against the number of shards.
+fn cpu_quota(quota: Option<CpuQuota>, shards: usize) -> Finding {
+    let Some(CpuQuota { cpus, period_us, group }) = quota else {
+        return Finding::ok("cpu_quota", "no limit of CPU time");
+    };
+    let (group, period_ms) = (group.display(), period_us as f64 / 1e3);
+    let found =
+        format!("{group} gives {cpus} CPUs' worth of time in each {period_ms} ms, for {shards} shards");
+    // The control thread, logs and look-ups want some as well, but little.
+    if cpus > shards as f64 {
+        return Finding::ok("cpu_quota", found);
+    }
+    let fix = "when it is used up, every shard stands still until the period is over: raise it above the number of shards \
+               (CPUQuota= of the systemd unit, --cpus of the container, limits.cpu of the pod), or limit the CPUs themselves \
+               instead (AllowedCPUs=, --cpuset-cpus), or have fewer shards";
+    Finding::warning("cpu_quota", found, fix)
+}
+
 /// The frequency governors of the chosen CPUs. `None` if the host does not report them, like most virtual machines.
 fn governor(cores: &[CoreId]) -> Option<Finding> {
     let read = |core: &CoreId| {
@@ -292,6 +313,24 @@ fn governor(cores: &[CoreId]) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_that_is_no_more_than_the_shards_could_use_is_a_warning() {
+        let quota = |cpus| Some(CpuQuota { cpus, period_us: 100_000, group: "/sys/fs/cgroup/box".into() });
+        for (quota, shards, level) in [
+            (None, 64, Level::Ok),
+            (quota(4.0), 3, Level::Ok),
+            (quota(4.0), 4, Level::Warning),
+            (quota(0.5), 1, Level::Warning),
+        ] {
+            assert_eq!(cpu_quota(quota.clone(), shards).level, level, "{quota:?} for {shards}");
+        }
+        let text = cpu_quota(quota(1.5), 2);
+        assert!(
+            text.found.contains("box gives 1.5 CPUs' worth of time in each 100 ms, for 2 shards"),
+            "{text:?}"
+        );
+    }
 
     #[test]
     fn kernels() {

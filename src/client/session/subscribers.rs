@@ -110,8 +110,15 @@ impl Default for Subscribers {
 
 impl Subscribers {
     /// The session has just opened: asks again for all that must be in force. Who had it before, and does not hear
-    /// from direct publishers alone, by the modes of before and of now, may have missed something of the broker's.
-    pub(super) fn ask_again(&mut self, before: &ModeRules, asking: &mut Asking<'_>, now: MonotonicNs) {
+    /// from direct publishers alone, by the modes of before and of now, may have missed something of the broker's, if anybody may
+    /// have.
+    pub(super) fn ask_again(
+        &mut self,
+        before: &ModeRules,
+        asking: &mut Asking<'_>,
+        now: MonotonicNs,
+        may_miss: bool,
+    ) {
         let may_be_proxied = |filter: &Filter| {
             asking.modes.may_have(Mode::Proxy, filter) || before.may_have(Mode::Proxy, filter)
         };
@@ -137,7 +144,9 @@ impl Subscribers {
         if self.resumes && !may_resume {
             self.track.begin(now);
         }
-        let misses = |s: &&mut Subscribed| s.promise.is_made() && proxied(s) && s.history != History::Resumes;
+        let misses = |s: &&mut Subscribed| {
+            may_miss && s.promise.is_made() && proxied(s) && s.history != History::Resumes
+        };
         for subscribed in self.by_id.values_mut().filter(misses) {
             subscribed.promise.break_it();
         }
@@ -489,6 +498,26 @@ impl Subscribers {
     /// Goes on after a connection that was lost for this reason.
     pub(super) fn resume(&mut self, lost_by: GapReason) {
         self.lost_by = lost_by;
+    }
+
+    /// True if all that was asked for anybody is answered.
+    pub(super) fn are_answered(&self) -> bool {
+        self.by_id.values().all(|s| s.outstanding == 0 || s.refusal.is_some())
+    }
+
+    /// Subscribers may have missed something that was not to be missed. Returns those that are in force, to be told now; the others
+    /// are told when they are.
+    pub(super) fn on_overlap_cut(&mut self, is_open: bool) -> Vec<SubscriberId> {
+        let mut in_force = Vec::new();
+        for (id, subscribed) in self.by_id.iter_mut().filter(|(_, s)| s.promise.is_made()) {
+            if is_open && subscribed.outstanding == 0 {
+                in_force.push(*id);
+            } else {
+                subscribed.promise.break_it();
+            }
+        }
+        self.count_untold();
+        in_force
     }
 
     /// True if all that was asked for this subscriber is answered.
