@@ -122,6 +122,7 @@ impl Listener {
                 (self.last, self.gaps, self.heard_at) = (number, 0, Instant::now());
                 self.heard += 1;
             }
+            Event::CaughtUp => panic!("it started live"),
             Event::Gap(gap) => {
                 let is_of_a_move = matches!(gap.reason, GapReason::Reconnect | GapReason::Publisher);
                 assert!(is_of_a_move, "{gap:?}");

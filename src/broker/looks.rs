@@ -105,7 +105,8 @@ async fn send_off(runtime: &Rc<Runtime>, SendOffShare { frame, share }: &SendOff
         settle(runtime).await;
         end_turn().await;
     }
-    drop(answer.try_send(left));
+    // Whoever asked may have gone.
+    let _ = answer.try_send(left);
 }
 
 async fn kick(runtime: &Rc<Runtime>, whom: &Whom, answer: Link<Vec<SessionNumber>>) {
