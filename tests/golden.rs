@@ -182,8 +182,8 @@ const ROWS: &[(Frame<'static>, &str)] = &[
         "2c000000 | 612e62 | 20 fcffffff 03000000 11111111 11111111 22222222 22222222 00*16",
     ),
     (
-        Frame::Drain { endpoints: "tcp://b:1", joined: &[0x11; 8] },
-        "3a000000 | 7463703a2f2f623a31 1111111111111111 | 21 eeffffff 09000000 efffffff 08000000 00*24",
+        Frame::Drain { endpoints: "tcp://b:1", joined: &[0x11; 8], ends: 1 },
+        "3a000000 | 7463703a2f2f623a31 1111111111111111 | 21 eeffffff 09000000 efffffff 08000000 01 00*23",
     ),
 ];
 

@@ -1,10 +1,11 @@
 //! `corecast broker`: serves until it is asked to stop, then drains.
 
+use std::cell::Cell;
 use std::future::pending;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{io, mem};
 
 use clap::Args;
 use corecast_executors::{
@@ -111,7 +112,7 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     }
     // Not before it serves: a start that fails has another reason.
     note_room_for_connections(open_files);
-    if engine_wait && wait_for_engine(&mut broker, &mut news) {
+    if engine_wait && wait_for_engine(&mut broker, &mut news, &news_link) {
         return broker.stop(drain_timeout).map(|()| Exit::Fine).map_err(Failure::from);
     }
     announce(ready.line(args.output), news_link.clone())?;
@@ -120,7 +121,7 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     let mut is_sent_off = false;
     let send_off = |order: SendOff| {
         // The first one counts: its clients are on their way.
-        if !std::mem::replace(&mut is_sent_off, true) {
+        if !mem::replace(&mut is_sent_off, true) {
             begin_send_off(&broker, order, news_link.clone());
         }
     };
@@ -144,13 +145,18 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     Ok(Exit::Fine)
 }
 
-/// Waits until the engine answers. Returns true if a signal asks to stop before.
-fn wait_for_engine(broker: &mut Broker, news: &mut Inbox<News>) -> bool {
+/// Waits until the engine answers. Returns true if a signal asks to stop before. Other news has to wait.
+fn wait_for_engine(broker: &mut Broker, news: &mut Inbox<News>, later: &Link<News>) -> bool {
+    let mut early = Vec::new();
     while !broker.wait_for_engine(ENGINE_TICK) {
-        if let Some(News::Asked) = news.try_recv() {
-            return true;
+        match news.try_recv() {
+            Some(News::Asked) => return true,
+            // Of each kind there is one at the most, so this is short.
+            other => early.extend(other),
         }
     }
+    // There is room, as each was there before.
+    early.into_iter().for_each(|news| drop(later.try_send(news)));
     false
 }
 
@@ -183,13 +189,17 @@ async fn pass_on(mut requests: Inbox<ReloadRequest>, news: Link<News>) -> Error 
 /// Passes orders to drain on. One that has nowhere to send clients, and no time for that, is the same as the first signal that asks
 /// it to stop.
 async fn pass_drains_on(mut drains: Inbox<DrainRequest>, news: Link<News>, standing: SendOff) -> Error {
+    let (mut has_asked, mut has_sent_off) = (false, false);
     while let Some(request) = drains.recv().await {
-        let asked = match standing.with(&request) {
-            Some(order) => News::SendOff(order),
-            None => News::Asked,
+        let (asked, before) = match standing.with(&request) {
+            Some(order) => (News::SendOff(order), &mut has_sent_off),
+            None => (News::Asked, &mut has_asked),
         };
-        // A command that has been asked before takes no more news.
-        let _ = news.try_send(asked);
+        // The first of each kind counts, and no others take up room.
+        if !mem::replace(before, true) {
+            // A command that has ended by itself takes no more news.
+            let _ = news.try_send(asked);
+        }
     }
     pending().await
 }
@@ -229,7 +239,8 @@ enum News {
     Reload(Option<Link<Reloaded>>),
 }
 
-/// Each kind of news waits at most once, a reload once for a signal and once for a request, and a stop also at the end of a send-off.
+/// Each kind of news waits at most once: a stop, a send-off and a reload once for a signal and once for a request, and a stop also at
+/// the end of a send-off.
 const NEWS_MAX: usize = 8;
 
 /// Returns when a signal asks for it; reloads when another does, or a request.
@@ -294,13 +305,18 @@ fn wait_for_signals(
     .map_err(failed)?;
     ignore_stray_signals().map_err(failed)?;
     let wait = move || {
+        let is_sent_off = Cell::new(false);
         until_asked_to_end(&mut signals, |request| match request {
             SignalRequest::Reload => {
                 if reloads.as_ref().is_some_and(|pending| !pending.swap(true, Ordering::SeqCst)) {
                     let _ = news.try_send(News::Reload(None));
                 }
             }
-            SignalRequest::SendOff => drop(news.try_send(News::SendOff(send_off.clone()))),
+            SignalRequest::SendOff => {
+                if !is_sent_off.replace(true) {
+                    let _ = news.try_send(News::SendOff(send_off.clone()));
+                }
+            }
             SignalRequest::End => {}
         });
         // There is room for it, and the command takes it unless it has ended by itself.

@@ -78,7 +78,8 @@ impl SendOff {
     /// The frame that tells a client, with the epochs of brokers that have all that this one has.
     fn frame(&self, joined: &[u64]) -> Bytes {
         let joined: Vec<u8> = joined.iter().flat_map(|epoch| epoch.to_le_bytes()).collect();
-        encode_to_vec(&Frame::Drain { endpoints: &endpoints_to_lines(&self.to), joined: &joined }).into()
+        encode_to_vec(&Frame::Drain { endpoints: &endpoints_to_lines(&self.to), joined: &joined, ends: 0 })
+            .into()
     }
 
     /// Tells the clients, and waits until those have gone that can, or have had the time to. Returns how many have not.
@@ -133,7 +134,8 @@ mod tests {
         let frame = fine.frame(&[1, 2]);
         let (_, frame) = crate::wire::splitter::frames(&frame).next().expect("a frame");
         let joined: Vec<u8> = [1_u64.to_le_bytes(), 2_u64.to_le_bytes()].concat();
-        assert_eq!(frame, Frame::Drain { endpoints: "tcp://10.0.0.7:6680\nuds:///run/x", joined: &joined });
+        let endpoints = "tcp://10.0.0.7:6680\nuds:///run/x";
+        assert_eq!(frame, Frame::Drain { endpoints, joined: &joined, ends: 0 });
         for nowhere in ["tcp://*:6680", "tcp://10.0.0.7:0", "tcp://0.0.0.0:1"] {
             assert!(order(&[nowhere]).unwrap_err().contains("could not connect"), "{nowhere}");
         }

@@ -176,16 +176,15 @@ impl<'a> Census<'a> {
         let to = base.sessions.slots().min(from + CENSUS_SESSIONS_PER_TURN);
         for slot in from..to {
             let Some(id) = base.sessions.in_slot(slot) else { continue };
-            let can_go = |session: &&mut SessionState| {
-                session.phase == Phase::Open
-                    && session.kind.takes_drains()
-                    && session.transit == Transit::Here
-            };
+            let can_go =
+                |session: &&mut SessionState| session.phase == Phase::Open && session.kind.takes_drains();
             let Some(session) = base.sessions.get_mut(id).filter(can_go) else { continue };
             *left += 1;
             // One that has just come may have been sent here by a broker that ends as well: it is not sent round in circles.
             let is_settled = now.saturating_since(session.tally.opened) >= SEND_OFF_AFTER;
-            if slot < before && is_settled && !std::mem::replace(&mut session.is_sent_off, true) {
+            // One that moves to another shard is told there.
+            let is_here = session.transit == Transit::Here;
+            if slot < before && is_here && is_settled && !std::mem::replace(&mut session.is_sent_off, true) {
                 base.answer_raw(id, frame.clone());
             }
         }
@@ -495,8 +494,8 @@ mod tests {
     #[test]
     fn clients_that_can_go_are_told_once_each_when_it_is_their_turn() {
         let mut rig = Rig::with_shards(1);
-        let frame: Bytes = encode_to_vec(&Frame::Drain { endpoints: "", joined: b"" }).into();
-        let told = format!("{:?}", Frame::Drain { endpoints: "", joined: b"" });
+        let frame: Bytes = encode_to_vec(&Frame::Drain { endpoints: "", joined: b"", ends: 0 }).into();
+        let told = format!("{:?}", Frame::Drain { endpoints: "", joined: b"", ends: 0 });
         let mut open =
             |features| rig.open_with(0, OverflowPolicy::DropOldest, (Identity::Anonymous(None), features));
         let early: Vec<SessionId> = (0..4).map(|_| open(Features::DRAINS)).collect();

@@ -85,6 +85,8 @@ pub(super) struct SessionState {
     pub(super) is_slow: bool,
     /// Its client was told to go on at another broker.
     pub(super) is_sent_off: bool,
+    /// Its client was told to flush, since the shard is about to stop, and has not.
+    pub(super) is_called: bool,
     /// Its peer has not said hello: it counts among the strangers.
     pub(super) is_stranger: bool,
     pub(super) egress: EgressQueue,
@@ -153,6 +155,7 @@ impl SessionState {
             awaits_room: false,
             is_slow: false,
             is_sent_off: false,
+            is_called: false,
             is_stranger: false,
             subscriptions: Subscriptions::default(),
             joining: 0,

@@ -330,7 +330,7 @@ pub enum Frame<'a> {
         /// As in `Message`.
         sequence: u64,
     },
-    /// Broker -> client: go on at another one. Only sent to an end that has offered [`Features::DRAINS`](super::Features::DRAINS).
+    /// Broker -> client: go on at another one, or publish nothing more here. Only sent to an end that has offered [`Features::DRAINS`](super::Features::DRAINS).
     Drain {
         /// A line for each endpoint at which to go on; empty: wherever else the client may find a broker.
         #[rkyv(with = InlineAsBox)]
@@ -338,6 +338,9 @@ pub enum Frame<'a> {
         /// The epochs of brokers that have all that this one has, by an engine, as 8 bytes each: see `Welcome`.
         #[rkyv(with = InlineAsBox)]
         joined: &'a [u8],
+        /// 1: the broker ends as soon as the client has flushed; it is to publish nothing more, and to read to the end. 0: it serves
+        /// until the client has gone.
+        ends: u8,
     },
 }
 
@@ -521,7 +524,9 @@ impl ArchivedFrame<'_> {
             ArchivedFrame::Position { topic, publisher, sequence } => {
                 Frame::Position { topic, publisher: publisher.to_native(), sequence: sequence.to_native() }
             }
-            ArchivedFrame::Drain { endpoints, joined } => Frame::Drain { endpoints, joined },
+            ArchivedFrame::Drain { endpoints, joined, ends } => {
+                Frame::Drain { endpoints, joined, ends: *ends }
+            }
             ArchivedFrame::Done { request } => Frame::Done { request: request.to_native() },
             ArchivedFrame::Error { text, request, code } => {
                 Frame::Error { text, request: request.to_native(), code: code.to_native() }

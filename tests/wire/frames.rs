@@ -111,7 +111,7 @@ impl Parts {
             30 => Frame::TicketRules { key: bytes, epoch: a, now_ms: b },
             31 => Frame::Start { value: a, request: b as u32, subscriptions: c as u32, kind: d as u8 },
             32 => Frame::Position { topic: bytes, publisher: a, sequence: b },
-            _ => Frame::Drain { endpoints: text, joined: bytes },
+            _ => Frame::Drain { endpoints: text, joined: bytes, ends: d as u8 },
         }
     }
 }

@@ -19,8 +19,11 @@ use crate::transport::{Endpoint, Stream};
 use crate::wire::{Frame, FrameKind, splitter};
 
 impl Session {
-    /// The broker may have said that this client is to go on elsewhere.
+    /// The broker may have said that this client is to go on elsewhere, or that it ends now.
     pub(super) fn follow_drain(self: &Rc<Self>, stream: &Rc<Stream>) {
+        if self.state.borrow_mut().heed_last_call() {
+            self.send_later();
+        }
         let Some((named, joined)) = self.state.borrow_mut().take_drain() else { return };
         let current = self.destinations.current();
         let named = named.into_iter().filter(|endpoint| current.may_lead_to(endpoint)).collect();
@@ -46,6 +49,7 @@ impl Session {
             // What comes now comes to the other broker, too, perhaps earlier: it is to be known when that one is heard.
             clock.until(clock.now() + OVERLAP_SETTLE).await;
         }
+        self.until_in_force(&from).await;
         let Some(next) = self.connect_elsewhere(&from).await else { return self.stay(&from) };
         let Some(left) = self.state.borrow_mut().leave() else { return self.stay(&from) };
         let broker = next.1.clone();
@@ -57,6 +61,20 @@ impl Session {
         if let Either::Right(()) = first(answered, clock.until(deadline)).await {
             // It does not confirm what was published: that is told as for any connection that is lost.
             let _ = from.shutdown_both();
+        }
+    }
+
+    /// True while this connection is the one that serves.
+    fn is_at(&self, from: &Rc<Stream>) -> bool {
+        let here = self.stream.borrow().as_ref().is_some_and(|stream| Rc::ptr_eq(stream, from));
+        here && !self.closing.get()
+    }
+
+    /// Waits until every subscription is in force: history that is being sent is in the broker that is about to end, and nowhere else.
+    async fn until_in_force(&self, from: &Rc<Stream>) {
+        let clock = &self.runtime.clock;
+        while self.is_at(from) && !self.state.borrow().is_all_in_force() {
+            clock.until(clock.now() + TICK).await;
         }
     }
 
@@ -74,10 +92,7 @@ impl Session {
     /// Connects to another broker, however long it takes. `None`: the connection to this one has ended meanwhile, or there is
     /// none elsewhere.
     async fn connect_elsewhere(&self, from: &Rc<Stream>) -> Option<(Rc<Stream>, Endpoint)> {
-        let is_here = || {
-            let here = self.stream.borrow().as_ref().is_some_and(|stream| Rc::ptr_eq(stream, from));
-            here && !self.closing.get()
-        };
+        let is_here = || self.is_at(from);
         let (mut pause, mut is_told) = (RECONNECT_PAUSE_MIN, false);
         while is_here() {
             let elsewhere = self.destinations.elsewhere();
@@ -149,12 +164,7 @@ impl Session {
                 self.end_overlap();
                 break;
             }
-            let goes_on = match first(old.readable(), clock.until(now + TICK)).await {
-                Either::Left(readable) => {
-                    readable.is_ok() && self.hear_old(&old, &mut incoming, frame_bytes_max)
-                }
-                Either::Right(()) => true,
-            };
+            let goes_on = self.hear_old_or_wait(&old, (&mut incoming, frame_bytes_max)).await;
             let is_over = !goes_on || has_overflowed || now >= give_up || self.closing.get();
             if is_over && self.transfer.streams.get() == Streams::Both {
                 self.end_overlap();
@@ -162,6 +172,25 @@ impl Session {
             }
         }
         let _ = old.shutdown_both();
+    }
+
+    /// Hears the old stream, or waits for a tick. `false`: it has ended.
+    async fn hear_old_or_wait(
+        &self,
+        old: &Stream,
+        (incoming, frame_bytes_max): (&mut Incoming, usize),
+    ) -> bool {
+        let clock = &self.runtime.clock;
+        let tick = clock.until(clock.now() + TICK);
+        // A queue without room holds this stream as it does any other.
+        if self.holds.any() {
+            first(self.holds.until_none(|| self.closing.get()), tick).await;
+            return true;
+        }
+        match first(old.readable(), tick).await {
+            Either::Left(readable) => readable.is_ok() && self.hear_old(old, incoming, frame_bytes_max),
+            Either::Right(()) => true,
+        }
     }
 
     /// A turn of the old stream. `false`: it has ended.

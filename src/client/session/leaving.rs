@@ -13,6 +13,10 @@ use crate::transport::Endpoint;
 pub(super) struct Leaving {
     /// The word of the broker: endpoints of others, and the epochs of those that have the same messages.
     order: Option<(Vec<Endpoint>, Vec<u64>)>,
+    /// The word of the broker that it ends now.
+    is_last_call: bool,
+    /// It goes nowhere: it reads until the broker ends.
+    stays: bool,
     /// Once it leaves: whether the broker has confirmed all that was published.
     confirmed: Option<Rc<Cell<Option<Flushed>>>>,
     /// The epochs of brokers at which its subscriptions go on as if nothing had happened.
@@ -30,6 +34,22 @@ impl Leaving {
         self.order = Some((endpoints, joined));
     }
 
+    /// The broker ends as soon as this client has published its last message here.
+    pub(super) fn on_last_call(&mut self) {
+        self.is_last_call = true;
+    }
+
+    /// Takes that word.
+    pub(super) fn take_last_call(&mut self) -> bool {
+        std::mem::take(&mut self.is_last_call)
+    }
+
+    /// It publishes nothing more here, and reads to the end of the broker.
+    pub(super) fn begin_to_stay(&mut self, confirmed: Rc<Cell<Option<Flushed>>>) {
+        self.confirmed = Some(confirmed);
+        self.stays = true;
+    }
+
     /// It leaves from now on, and everything that it has published is confirmed when this says so.
     pub(super) fn begin(&mut self, confirmed: Rc<Cell<Option<Flushed>>>) {
         self.confirmed = Some(confirmed);
@@ -45,6 +65,11 @@ impl Leaving {
         self.confirmed.as_ref().is_some_and(|confirmed| confirmed.get() == Some(Flushed::Done))
     }
 
+    /// True once the broker that it leaves for another one has confirmed everything.
+    pub(super) fn has_left(&self) -> bool {
+        !self.stays && self.is_confirmed()
+    }
+
     /// It has left, and brokers of these epochs have the same messages.
     pub(super) fn on_left(&mut self, joined: Vec<u64>) {
         self.joined = joined;
@@ -57,7 +82,8 @@ impl Leaving {
 
     /// A connection stands, or has ended.
     pub(super) fn begin_anew(&mut self) {
-        (self.order, self.confirmed) = (None, None);
+        let Leaving { joined, is_seamless, .. } = std::mem::take(self);
+        *self = Leaving { joined, is_seamless, ..Leaving::default() };
     }
 
     /// A broker of this epoch welcomes the session. True if subscribers miss nothing.
@@ -88,6 +114,21 @@ mod tests {
         assert_eq!(leaving.take_order(), None, "it is followed once");
         leaving.on_drain(&"tcp://b:1\n".repeat(1_000), b"");
         assert_eq!(leaving.take_order().expect("it is there").0.len(), BROKERS_MAX);
+    }
+
+    #[test]
+    fn a_session_that_is_called_for_the_last_time_goes_nowhere() {
+        let mut leaving = Leaving::default();
+        assert!(!leaving.take_last_call());
+        leaving.on_last_call();
+        assert!(leaving.take_last_call() && !leaving.take_last_call());
+        let confirmed = Rc::new(Cell::new(None));
+        leaving.begin_to_stay(Rc::clone(&confirmed));
+        confirmed.set(Some(Flushed::Done));
+        assert!(leaving.is_begun() && leaving.is_confirmed() && !leaving.has_left());
+        leaving.begin_anew();
+        leaving.begin(confirmed);
+        assert!(leaving.has_left(), "the next connection is another matter");
     }
 
     #[test]

@@ -265,6 +265,9 @@ impl State {
         let mut kept = self.out.take_unsent_publishes();
         kept.append(&mut self.held);
         self.held = kept;
+        if self.leaving.is_confirmed() {
+            self.unacked.on_all_taken();
+        }
         if self.unacked.on_disconnected() {
             self.losses += 1;
         }
@@ -404,9 +407,7 @@ impl State {
             Frame::Pong { token } => {
                 self.subscribers.on_pong(MonotonicNs(token), self.hearing.received_at());
             }
-            Frame::Drain { endpoints, joined } if self.is_open() && self.wanted.is_none() => {
-                self.leaving.on_drain(endpoints, joined);
-            }
+            drain @ Frame::Drain { .. } => self.on_drain(drain),
             other => self.on_registry_frame(other),
         }
     }
@@ -559,10 +560,26 @@ impl State {
 
     /// A tick: heartbeats and acknowledgements. `true`: the broker was silent for too long, give it up.
     pub(in crate::client) fn on_tick(&mut self, now: MonotonicNs, reading: bool) -> bool {
-        if !self.is_open() {
+        if !self.is_served() {
             self.hearing.on_idle_tick(now);
             return false;
         }
+        if self.is_open() {
+            self.ask_on_tick(now);
+        }
+        let heartbeat = self.terms.heartbeat;
+        if self.hearing.wants_ping(now, !self.out.is_empty(), heartbeat) {
+            self.out.push(&Frame::Ping { token: now.0 });
+        }
+        let is_silent = self.hearing.is_too_silent(now, reading, heartbeat);
+        if is_silent {
+            self.naming.on_cut_off();
+        }
+        is_silent
+    }
+
+    /// Asks for acknowledgements, and announces what is due.
+    fn ask_on_tick(&mut self, now: MonotonicNs) {
         if self.unacked.wants_ack(now) {
             let request = self.requests.next(Asked::Ack).0;
             self.out.push(&Frame::Flush { request });
@@ -577,15 +594,6 @@ impl State {
             }
             self.announcement = Some(announcement);
         }
-        let heartbeat = self.terms.heartbeat;
-        if self.hearing.wants_ping(now, !self.out.is_empty(), heartbeat) {
-            self.out.push(&Frame::Ping { token: now.0 });
-        }
-        let is_silent = self.hearing.is_too_silent(now, reading, heartbeat);
-        if is_silent {
-            self.naming.on_cut_off();
-        }
-        is_silent
     }
 }
 

@@ -2,6 +2,7 @@
 //! that was lost.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,8 +36,10 @@ pub(in crate::client) struct Subscribers {
     /// Messages that they have had lately, if they go on from there.
     track: Track,
     resumes: bool,
-    /// The broker of the connection before is still there, and can go on from there.
+    /// The broker of the connection before is still there, or has ended in order, and this one can go on from there.
     may_resume: bool,
+    /// The broker of the connection before has ended in order, and they have had all that it had for them.
+    has_all: bool,
     /// The run of the broker that welcomed last.
     broker: Option<u64>,
     /// The number of those that get history now.
@@ -100,6 +103,7 @@ impl Default for Subscribers {
             track: Track::default(),
             resumes: false,
             may_resume: false,
+            has_all: false,
             broker: None,
             with_history: 0,
             caught_up: Vec::new(),
@@ -145,7 +149,8 @@ impl Subscribers {
             self.track.begin(now);
         }
         let misses = |s: &&mut Subscribed| {
-            may_miss && s.promise.is_made() && proxied(s) && s.history != History::Resumes
+            let misses = may_miss || s.history == History::Lost;
+            misses && s.promise.is_made() && proxied(s) && s.history != History::Resumes
         };
         for subscribed in self.by_id.values_mut().filter(misses) {
             subscribed.promise.break_it();
@@ -173,7 +178,9 @@ impl Subscribers {
     /// The broker has welcomed; it is this run of it, and has these features.
     pub(super) fn on_broker(&mut self, broker: u64, features: Features) {
         let is_same = self.broker.replace(broker) == Some(broker);
-        self.may_resume = self.resumes && is_same && features.has(Features::HISTORY);
+        // Of a broker that has ended in order nothing is missing: what the next one has taken is all there is.
+        let has_all = mem::take(&mut self.has_all);
+        self.may_resume = self.resumes && (is_same || has_all) && features.has(Features::HISTORY);
     }
 
     /// A ping that was sent at that time is answered.
@@ -240,7 +247,7 @@ impl Subscribers {
         if subscribed.outstanding > 0 {
             return;
         }
-        match std::mem::replace(&mut subscribed.history, History::None) {
+        match mem::replace(&mut subscribed.history, History::None) {
             History::None => {}
             History::Begun => {
                 self.with_history -= 1;
@@ -331,6 +338,8 @@ impl Subscribers {
     /// An open connection has ended, and why: before this end is told in a gap, a later one that says less does not
     /// take its place.
     pub(super) fn on_lost(&mut self, kind: ErrorKind) {
+        self.has_all = kind == ErrorKind::Refused(ErrorCode::ShuttingDown)
+            && self.by_id.values().all(|s| s.outstanding == 0 && s.history == History::None);
         let reason = GapReason::of_loss(kind);
         if self.untold == 0 || reason != GapReason::Reconnect {
             self.lost_by = reason;

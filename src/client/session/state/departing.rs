@@ -7,8 +7,21 @@ use super::super::requests::Flushed;
 use super::{ClientPhase, State};
 use crate::ids::SubscriberId;
 use crate::transport::Endpoint;
+use crate::wire::Frame;
 
 impl State {
+    /// The broker is about to end. Of a direct publisher that is no word.
+    pub(super) fn on_drain(&mut self, frame: Frame<'_>) {
+        if !self.is_open() || self.wanted.is_some() {
+            return;
+        }
+        match frame {
+            Frame::Drain { ends: 1, .. } => self.leaving.on_last_call(),
+            Frame::Drain { endpoints, joined, .. } => self.leaving.on_drain(endpoints, joined),
+            _ => {}
+        }
+    }
+
     /// Takes the broker's word to go on elsewhere.
     pub(in crate::client::session) fn take_drain(&mut self) -> Option<(Vec<Endpoint>, Vec<u64>)> {
         self.leaving.take_order()
@@ -23,9 +36,22 @@ impl State {
         Some(confirmed)
     }
 
+    /// The broker may have said that it ends now: what is published from now on waits for the next one, and everything else goes on
+    /// until the end. True if it has.
+    pub(in crate::client::session) fn heed_last_call(&mut self) -> bool {
+        if !self.leaving.take_last_call() {
+            return false;
+        }
+        if let Some(confirmed) = self.flush() {
+            self.phase = ClientPhase::Opening;
+            self.leaving.begin_to_stay(confirmed);
+        }
+        true
+    }
+
     /// True once the broker that it leaves has confirmed everything.
     pub(in crate::client::session) fn has_left(&self) -> bool {
-        self.leaving.is_confirmed()
+        self.leaving.has_left()
     }
 
     /// It has left, and brokers of these epochs have the same messages.
@@ -66,7 +92,7 @@ mod tests {
     use crate::ClientConfig;
     use crate::client::session::rig::{answer, open};
     use crate::topic::Filter;
-    use crate::wire::{Frame, splitter};
+    use crate::wire::splitter;
 
     /// The frames that are unsent. They leave with this.
     fn said(state: &mut State) -> Bytes {
@@ -103,7 +129,7 @@ mod tests {
         let id = state.subscribe(&[Filter::parse("t").expect("a filter")], MonotonicNs(1));
         answer(&mut state);
         publish(&mut state, "a");
-        state.on_control(Frame::Drain { endpoints: "tcp://b:1", joined: &2_u64.to_le_bytes() });
+        state.on_control(Frame::Drain { endpoints: "tcp://b:1", joined: &2_u64.to_le_bytes(), ends: 0 });
         let (endpoints, joined) = state.take_drain().expect("the broker has said so");
         assert_eq!((endpoints.len(), joined.as_slice()), (1, &[2_u64][..]));
         state.leave().expect("it is open");
@@ -139,6 +165,38 @@ mod tests {
             let topics: Vec<&[u8]> =
                 splitter::frames(&first).filter_map(|(_, frame)| frame.message_topic()).collect();
             assert_eq!(topics, [b"b"], "what was published meanwhile, and nothing twice");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_ends_gets_what_was_published_before_its_last_call_and_the_next_one_the_rest() {
+        let ends = Frame::Drain { endpoints: "", joined: b"", ends: 1 };
+        for is_confirmed in [true, false] {
+            let mut state = open(State::new(MonotonicNs(1)));
+            assert!(!state.heed_last_call());
+            publish(&mut state, "a");
+            state.on_control(ends);
+            assert!(state.heed_last_call() && !state.heed_last_call());
+            publish(&mut state, "b");
+            let last = said(&mut state);
+            let last: Vec<Frame<'_>> = splitter::frames(&last).map(|(_, frame)| frame).collect();
+            let [Frame::Message { topic: b"a", .. }, Frame::Flush { request }] = last[..] else {
+                panic!("what was published before, and a request to confirm it, and not {last:?}");
+            };
+            assert!(state.is_served() && !state.is_open());
+            if is_confirmed {
+                state.on_control(Frame::Done { request });
+            }
+            assert!(!state.has_left(), "it reads to the end");
+            state.on_disconnected();
+            assert_eq!(state.losses, u64::from(!is_confirmed));
+            state.on_connected(&ClientConfig::new(Endpoint::default()), None, MonotonicNs(2));
+            said(&mut state);
+            welcome(&mut state, 3);
+            let first = Bytes::copy_from_slice(state.out.unsent());
+            let topics: Vec<&[u8]> =
+                splitter::frames(&first).filter_map(|(_, frame)| frame.message_topic()).collect();
+            assert_eq!(topics, [b"b"]);
         }
     }
 
