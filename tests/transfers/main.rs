@@ -26,8 +26,6 @@ mod watchdog;
 #[path = "../zmtp_peer/mod.rs"]
 mod zmtp_peer;
 
-use std::time::Duration;
-
 use broker_process::{BrokerProcess, Transport, corecast};
 use corecast::internals::wire::{Features, Frame, greeting};
 use corecast::{Brokers, ClientConfig, Endpoint, ErrorCode, Sessions};

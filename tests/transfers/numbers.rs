@@ -10,10 +10,10 @@ use corecast::{ClientConfig, Event, Filter, GapReason, Publisher, Subscriber, To
 use corecast_executors::{pause, spawn_plain};
 
 /// Time limit of any step, on a machine that is busy with something else.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two numbers: 200 a second.
-pub(crate) const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(5);
 
 /// Between two looks at subscribers that share a thread.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use corecast::{Brokers, ClientConfig, Endpoint, Sessions};
+use corecast::{Brokers, ClientConfig, Sessions};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 
