@@ -105,7 +105,7 @@ pub use auth::{Permissions, Rights, Users};
 pub use broker::{Broker, BrokerConfig, CurveServerKey, EngineCredentials, EngineUrl};
 #[cfg(feature = "client")]
 pub use client::{
-    ClientConfig, ConnectionEvent, ConnectionEvents, DirectConfig, DownReason, Event, EventRef, Gap,
+    Brokers, ClientConfig, ConnectionEvent, ConnectionEvents, DirectConfig, DownReason, Event, EventRef, Gap,
     GapReason, GapRef, Listed, LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber, Message,
     MessageRef, Publisher, PublisherChange, RegistryView, Sessions, Subscriber, Subscription, Token,
 };

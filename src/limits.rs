@@ -413,6 +413,10 @@ pub const INTERRUPTED_MAX: Duration = Duration::from_secs(5);
 /// Time for a closed session to read its farewell, and for the rest of a finished publisher to be read.
 pub const LINGER: Duration = Duration::from_secs(2);
 
+/// Longest wait of a stopping broker for the last messages of clients that it has told, before it takes nothing more: five round
+/// trips across a continent.
+pub const LAST_CALL_MAX: Duration = Duration::from_millis(500);
+
 /// Default for how long a stopping broker goes on flushing.
 pub const DRAIN_DEFAULT: Duration = Duration::from_secs(5);
 

@@ -181,6 +181,10 @@ const ROWS: &[(Frame<'static>, &str)] = &[
         Frame::Position { topic: b"a.b", publisher: all(0x11), sequence: all(0x22) },
         "2c000000 | 612e62 | 20 fcffffff 03000000 11111111 11111111 22222222 22222222 00*16",
     ),
+    (
+        Frame::Drain { endpoints: "tcp://b:1", joined: &[0x11; 8], ends: 1 },
+        "3a000000 | 7463703a2f2f623a31 1111111111111111 | 21 eeffffff 09000000 efffffff 08000000 01 00*23",
+    ),
 ];
 
 /// The bytes that a row writes down.
@@ -249,10 +253,11 @@ fn every_variant_has_a_row() {
         Frame::TicketRules { .. } => 30,
         Frame::Start { .. } => 31,
         Frame::Position { .. } => 32,
+        Frame::Drain { .. } => 33,
     };
     let mut there: Vec<u8> = ROWS.iter().map(|(frame, _)| number(frame)).collect();
     there.dedup();
-    assert_eq!(there, (0..33).collect::<Vec<u8>>());
+    assert_eq!(there, (0..34).collect::<Vec<u8>>());
     for (frame, row) in ROWS {
         let golden = bytes_of(row);
         let root = golden.len() - FRAME_BODY_BYTES_MIN;

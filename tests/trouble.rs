@@ -384,7 +384,10 @@ fn health_says_that_a_broker_drains() {
         match broker.get("/health") {
             (_, ok) if ok == "ok\n" => pause(Duration::from_millis(10)),
             (head, text) => {
-                assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+                assert!(head.starts_with("HTTP/1.1 200 "), "it lives: {head}");
+                assert_eq!(text, "draining\n");
+                let (head, text) = broker.get("/readyz");
+                assert!(head.starts_with("HTTP/1.1 503 "), "it takes nobody: {head}");
                 assert_eq!(text, "draining\n");
                 break;
             }

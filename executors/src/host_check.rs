@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use serde::Serialize;
 
-use self::cpu_quota::Quota;
+use self::cpu_quota::CpuQuota;
 use self::io_uring::Trial;
 use crate::core_set::CoreSet;
 use crate::cpu_list;
@@ -90,7 +90,7 @@ impl HostCheck {
         findings.push(memlock(shards as u64, &trial));
         findings.push(open_files);
         findings.extend(cpus);
-        findings.extend(cpu_quota::of_this_process().map(|quota| judge_cpu_quota(quota, shards)));
+        findings.push(cpu_quota(cpu_quota::of_process(), shards));
         findings.extend(governor(&cores));
         if !self.jitter.is_zero() {
             findings.push(jitter::check(cores.first().copied(), self.jitter));
@@ -272,25 +272,21 @@ fn judge_open_files(soft: u64, hard: u64, executors: u64, connections: Option<u6
     }
 }
 
-/// The verdict on a quota.
-fn judge_cpu_quota(quota: Option<Quota>, shards: usize) -> Finding {
-    let Some(Quota { cpus, period_us, group }) = quota else { return Finding::ok("cpu_quota", "none") };
-    let plural = if shards == 1 { "" } else { "s" };
-    let found = format!("{cpus:.2} CPUs for {shards} shard{plural}, by the control group {group}");
-    if cpus >= shards as f64 {
+/// The quota of CPU time against the number of shards.
+fn cpu_quota(quota: Option<CpuQuota>, shards: usize) -> Finding {
+    let Some(CpuQuota { cpus, period_us, group }) = quota else {
+        return Finding::ok("cpu_quota", "no limit of CPU time");
+    };
+    let (group, period_ms) = (group.display(), period_us as f64 / 1e3);
+    let found =
+        format!("{group} gives {cpus} CPUs' worth of time in each {period_ms} ms, for {shards} shards");
+    // The control thread, logs and look-ups want some as well, but little.
+    if cpus > shards as f64 {
         return Finding::ok("cpu_quota", found);
     }
-    // For the shards, and for the control thread beside them.
-    let enough = shards + 1;
-    let fewer = if cpus >= 1.0 { format!("; or --shards {}", cpus.floor()) } else { String::new() };
-    let found = format!(
-        "{found}: once they have used it up, all of them stand still for the rest of each {} ms",
-        period_us / 1_000
-    );
-    let fix = format!(
-        "raise it to {enough} CPUs: CPUQuota={enough}00% in a systemd unit, --cpus {enough} for a container, resources.limits.cpu \
-         in Kubernetes; or give CPUs of its own in place of a quota (AllowedCPUs=, --cpuset-cpus){fewer}"
-    );
+    let fix = "when it is used up, every shard stands still until the period is over: raise it above the number of shards \
+               (CPUQuota= of the systemd unit, --cpus of the container, limits.cpu of the pod), or limit the CPUs themselves \
+               instead (AllowedCPUs=, --cpuset-cpus), or have fewer shards";
     Finding::warning("cpu_quota", found, fix)
 }
 
@@ -317,6 +313,24 @@ fn governor(cores: &[CoreId]) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_that_is_no_more_than_the_shards_could_use_is_a_warning() {
+        let quota = |cpus| Some(CpuQuota { cpus, period_us: 100_000, group: "/sys/fs/cgroup/box".into() });
+        for (quota, shards, level) in [
+            (None, 64, Level::Ok),
+            (quota(4.0), 3, Level::Ok),
+            (quota(4.0), 4, Level::Warning),
+            (quota(0.5), 1, Level::Warning),
+        ] {
+            assert_eq!(cpu_quota(quota.clone(), shards).level, level, "{quota:?} for {shards}");
+        }
+        let text = cpu_quota(quota(1.5), 2);
+        assert!(
+            text.found.contains("box gives 1.5 CPUs' worth of time in each 100 ms, for 2 shards"),
+            "{text:?}"
+        );
+    }
 
     #[test]
     fn kernels() {
@@ -370,22 +384,6 @@ mod tests {
         assert_eq!(judge_open_files(20, 20, 2, None).level, Level::Error);
         assert_eq!(judge_open_files(64, 64, 2, None).level, Level::Warning);
         assert_eq!(judge_open_files(64, 64, 1, Some(40)).level, Level::Ok);
-    }
-
-    #[test]
-    fn a_quota_below_the_shards_is_a_warning_with_the_way_out() {
-        let quota = |cpus| Some(Quota { cpus, period_us: 100_000, group: "/a".to_owned() });
-        assert_eq!(judge_cpu_quota(None, 2), Finding::ok("cpu_quota", "none"));
-        assert_eq!(
-            judge_cpu_quota(quota(2.0), 2),
-            Finding::ok("cpu_quota", "2.00 CPUs for 2 shards, by the control group /a")
-        );
-        let low = judge_cpu_quota(quota(1.5), 2);
-        assert_eq!(low.level, Level::Warning);
-        assert!(low.found.ends_with("the rest of each 100 ms"), "{low:?}");
-        let fix = low.fix.unwrap();
-        assert!(fix.contains("CPUQuota=300%") && fix.ends_with("; or --shards 1"), "{fix}");
-        assert!(!judge_cpu_quota(quota(0.5), 1).fix.unwrap().contains("--shards"));
     }
 
     #[test]

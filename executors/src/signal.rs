@@ -46,6 +46,8 @@ pub enum SignalRequest {
     End,
     /// Read files again.
     Reload,
+    /// Send the clients elsewhere, and then end.
+    SendOff,
 }
 
 impl TerminationSignals {
@@ -67,10 +69,22 @@ impl TerminationSignals {
         Ok(Self { signals: Signals::new(REQUESTS)?, last: None, hang_up_reloads: true })
     }
 
+    /// The same, and SIGUSR2 asks to send the clients elsewhere.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn with_send_off(self) -> io::Result<Self> {
+        self.signals.add_signal(SIGUSR2)?;
+        Ok(self)
+    }
+
     /// Blocks the thread until a signal arrives, and returns what it asks for.
     pub fn wait_for_request(&mut self) -> SignalRequest {
         loop {
             let signal = self.signals.forever().next().expect("nobody closes it");
+            if signal == SIGUSR2 {
+                return SignalRequest::SendOff;
+            }
             if signal == SIGHUP && self.hang_up_reloads {
                 return SignalRequest::Reload;
             }

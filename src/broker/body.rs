@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_executors::{
-    Inbox, Link, MonotonicNs, ShardContext, Stir, Ticks, end_turn, link, link_to_shard, spawn_local,
+    Inbox, Link, MonotonicNs, ShardContext, Stir, TICK, Ticks, end_turn, link, link_to_shard, spawn_local,
 };
 use tracing::{info, warn};
 
@@ -17,8 +17,8 @@ use super::runtime::Runtime;
 use super::{CarrierEnd, CutOff, Item, arrivals, dial, links, listener};
 use crate::auth::Permissions;
 use crate::ids::{Neighbour, ShardId};
-use crate::limits::LINK_ITEMS_MAX;
-use crate::shard::{Moving, Shard, ShardConfig};
+use crate::limits::{LAST_CALL_MAX, LINK_ITEMS_MAX};
+use crate::shard::{LastCall, Moving, Shard, ShardConfig};
 use crate::telemetry::{Exported, Pulse};
 use crate::transport::ConnectConfig;
 
@@ -97,6 +97,9 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
             Some(Item::Look(look)) => looks::look(&runtime, look).await,
             Some(Item::Certificate(tls)) => runtime.placement.set_certificate(&tls),
             Some(Item::Drain { time, report }) => {
+                if !time.is_zero() {
+                    last_call(&runtime).await;
+                }
                 begin_drain(&runtime, time);
                 break Some(report);
             }
@@ -197,6 +200,18 @@ fn export(runtime: &Runtime, exported: &mut Exported) {
     shard.counters_mut().unfinished_bytes = shard.sessions().unfinished_bytes() as u64;
     shard.counters_mut().link_depth = runtime.links.iter().flatten().map(|link| link.depth() as u64).sum();
     exported.flush(shard.counters());
+}
+
+/// Waits until nothing more is on its way from clients that can be told that this shard stops.
+async fn last_call(runtime: &Rc<Runtime>) {
+    runtime.placement.stop_acceptors();
+    runtime.stir();
+    LastCall::of(&mut runtime.shard.borrow_mut()).begin();
+    settle(runtime).await;
+    let over = runtime.time.now() + LAST_CALL_MAX;
+    while LastCall::of(&mut runtime.shard.borrow_mut()).is_awaited() && runtime.time.now() < over {
+        runtime.after(TICK).await;
+    }
 }
 
 fn begin_drain(runtime: &Runtime, time: Duration) {

@@ -70,6 +70,11 @@ impl ComingEngine {
         Ok(Some(ComingEngine { setup, ends, joined }))
     }
 
+    /// The number by which other brokers know this start.
+    pub(super) fn start(&self) -> u64 {
+        self.setup.config.start
+    }
+
     /// The link for the ends of the shards.
     pub(super) fn ends(&self) -> Link<CarrierEnd> {
         self.ends.clone()

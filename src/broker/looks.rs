@@ -6,7 +6,7 @@ use corecast_executors::{Link, ShardId, ThreadTimes, end_turn};
 
 use super::flush::settle;
 use super::runtime::Runtime;
-use crate::control::{HistoryFigures, Look, ShardCensus, Whom};
+use crate::control::{HistoryFigures, Look, SendOffShare, ShardCensus, Whom};
 use crate::ids::{SessionId, SessionNumber};
 use crate::limits::CENSUS_DETAILS_PER_TURN;
 use crate::shard::Census;
@@ -61,6 +61,7 @@ pub(super) async fn look(runtime: &Rc<Runtime>, look: Look) {
             // Whoever asked may have gone.
             let _ = answer.try_send(cleared);
         }
+        Look::SendOff(share, answer) => send_off(runtime, &share, answer).await,
     }
 }
 
@@ -92,6 +93,20 @@ async fn census(runtime: &Rc<Runtime>) -> ShardCensus {
     shard.link_items = runtime.links.iter().flatten().map(|link| link.depth() as u64).sum();
     shard.thread_times = ThreadTimes::here().and_then(|times| times.read()).ok();
     ShardCensus { shard, sessions, topics }
+}
+
+async fn send_off(runtime: &Rc<Runtime>, SendOffShare { frame, share }: &SendOffShare, answer: Link<usize>) {
+    let slots = runtime.census(|census| census.slots());
+    let before = (slots as f64 * share).ceil() as usize;
+    let (mut left, mut next) = (0, Some(0));
+    while let Some(from) = next {
+        runtime.stir();
+        next = runtime.census(|census| census.send_off((from, before), frame, &mut left));
+        settle(runtime).await;
+        end_turn().await;
+    }
+    // Whoever asked may have gone.
+    let _ = answer.try_send(left);
 }
 
 async fn kick(runtime: &Rc<Runtime>, whom: &Whom, answer: Link<Vec<SessionNumber>>) {

@@ -22,6 +22,10 @@ impl NoComingEngine {
         Ok(None)
     }
 
+    pub(super) fn start(&self) -> u64 {
+        match self.0 {}
+    }
+
     pub(super) fn ends(&self) -> Link<CarrierEnd> {
         match self.0 {}
     }

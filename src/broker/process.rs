@@ -92,8 +92,13 @@ impl Broker {
         };
         let first_rules = permissions.clone();
         let engine = ComingEngine::of(&config, shards)?;
+        let mut shard = config.shard_config(shards, permissions)?;
+        if let Some(engine) = &engine {
+            // A client that goes from one broker to another learns from it that both are joined.
+            shard.epoch = engine.start();
+        }
         let executor_config = Arc::new(ExecutorConfig {
-            shard: config.shard_config(shards, permissions)?,
+            shard,
             connect: config.connect,
             carrier: engine.as_ref().map(ComingEngine::ends),
         });

@@ -1,10 +1,11 @@
 //! `corecast broker`: serves until it is asked to stop, then drains.
 
+use std::cell::Cell;
 use std::future::pending;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{io, mem};
 
 use clap::Args;
 use corecast_executors::{
@@ -24,10 +25,10 @@ use super::settings::Settings;
 use super::systemd;
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
-use crate::control::{HttpServer, Pages, ReloadRequest};
+use crate::control::{DrainRequest, HttpServer, Pages, ReloadRequest, SendOff};
 use crate::error::Error;
 use crate::limits::ENGINE_TICK;
-use crate::telemetry::MetricsPage;
+use crate::telemetry::{MetricsPage, Pulse};
 use crate::{Endpoint, InheritedSockets};
 
 const EXAMPLES: &str = "\
@@ -71,7 +72,7 @@ pub(super) const LOG_LEVEL: &str = "info";
 
 pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit, Failure> {
     let options = args.options.clone();
-    let Prepared { config, files, drain_timeout, metrics, engine_wait, core_dumps } =
+    let Prepared { config, files, drain_timeout, send_off, metrics, engine_wait, core_dumps } =
         args.options.prepare()?;
     let inherited = InheritedSockets::from_environment()?;
     let listeners = config.listeners.clone().inherited(inherited.clone());
@@ -91,7 +92,7 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     }
     let (news_link, mut news) = link(NEWS_MAX);
     let reloads = live.can_reload().then(|| Arc::new(AtomicBool::new(false)));
-    wait_for_signals(news_link.clone(), reloads.clone())?;
+    wait_for_signals(news_link.clone(), reloads.clone(), send_off.clone())?;
     let open_files = raise_open_files(u64::MAX);
     // Before the shards, which register with the recorder that is there.
     let page = metrics.is_some().then(MetricsPage::install).transpose()?;
@@ -107,17 +108,24 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
         let (pages, drains) = pages.with_drain();
         broker.control().spawn("http", server.serve(pages));
         broker.control().spawn("reload", pass_on(requests, news_link.clone()));
-        broker.control().spawn("drain", pass_drains_on(drains, news_link.clone()));
+        broker.control().spawn("drain", pass_drains_on(drains, news_link.clone(), send_off));
     }
     // Not before it serves: a start that fails has another reason.
     note_room_for_connections(open_files);
-    if engine_wait && wait_for_engine(&mut broker, &mut news) {
+    if engine_wait && wait_for_engine(&mut broker, &mut news, &news_link) {
         return broker.stop(drain_timeout).map(|()| Exit::Fine).map_err(Failure::from);
     }
-    announce(ready.line(args.output), news_link)?;
+    announce(ready.line(args.output), news_link.clone())?;
     systemd::ready(&ready.line(Format::Text));
     systemd::feed_watchdog(broker.pulses())?;
-    let served = until_asked_to_stop(&mut news, || {
+    let mut is_sent_off = false;
+    let send_off = |order: SendOff| {
+        // The first one counts: its clients are on their way.
+        if !mem::replace(&mut is_sent_off, true) {
+            begin_send_off(&broker, order, news_link.clone());
+        }
+    };
+    let served = until_asked_to_stop(&mut news, send_off, || {
         if let Some(pending) = &reloads {
             // Before the files are read: another signal may come meanwhile.
             pending.store(false, Ordering::SeqCst);
@@ -137,13 +145,18 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     Ok(Exit::Fine)
 }
 
-/// Waits until the engine answers. Returns true if a signal asks to stop before.
-fn wait_for_engine(broker: &mut Broker, news: &mut Inbox<News>) -> bool {
+/// Waits until the engine answers. Returns true if a signal asks to stop before. Other news has to wait.
+fn wait_for_engine(broker: &mut Broker, news: &mut Inbox<News>, later: &Link<News>) -> bool {
+    let mut early = Vec::new();
     while !broker.wait_for_engine(ENGINE_TICK) {
-        if let Some(News::Asked) = news.try_recv() {
-            return true;
+        match news.try_recv() {
+            Some(News::Asked) => return true,
+            // Of each kind there is one at the most, so this is short.
+            other => early.extend(other),
         }
     }
+    // There is room, as each was there before.
+    early.into_iter().for_each(|news| drop(later.try_send(news)));
     false
 }
 
@@ -173,13 +186,45 @@ async fn pass_on(mut requests: Inbox<ReloadRequest>, news: Link<News>) -> Error 
     pending().await
 }
 
-/// Passes orders to drain on: the same as the first signal that asks it to stop.
-async fn pass_drains_on(mut drains: Inbox<()>, news: Link<News>) -> Error {
-    while drains.recv().await.is_some() {
-        // A command that has been asked before takes no more news.
-        let _ = news.try_send(News::Asked);
+/// Passes orders to drain on. One that has nowhere to send clients, and no time for that, is the same as the first signal that asks
+/// it to stop.
+async fn pass_drains_on(mut drains: Inbox<DrainRequest>, news: Link<News>, standing: SendOff) -> Error {
+    let (mut has_asked, mut has_sent_off) = (false, false);
+    while let Some(request) = drains.recv().await {
+        let (asked, before) = match standing.with(&request) {
+            Some(order) => (News::SendOff(order), &mut has_sent_off),
+            None => (News::Asked, &mut has_asked),
+        };
+        // The first of each kind counts, and no others take up room.
+        if !mem::replace(before, true) {
+            // A command that has ended by itself takes no more news.
+            let _ = news.try_send(asked);
+        }
     }
     pending().await
+}
+
+/// Sends the clients of a broker elsewhere; then it is to stop.
+fn begin_send_off(broker: &Broker, order: SendOff, news: Link<News>) {
+    tracing::info!("asked to drain: clients are told to go on at another broker");
+    broker.pulses().iter().for_each(Pulse::send_off);
+    let (operations, engine) = (broker.operations(), broker.engine_questions());
+    broker.control().spawn("send_off", async move {
+        let view = match &engine {
+            Some(engine) => engine.ask().await,
+            None => None,
+        };
+        let joined = view.map(|view| view.joined()).unwrap_or_default();
+        match order.carry_out(&operations, &joined).await {
+            0 => tracing::info!("every client that could has gone to another broker"),
+            left => tracing::warn!(
+                sessions = left,
+                "clients were told to go on at another broker, and have not gone"
+            ),
+        }
+        let _ = news.try_send(News::Asked);
+        pending().await
+    });
 }
 
 /// Events of the command while its broker serves.
@@ -188,22 +233,30 @@ enum News {
     Announced(Result<(), Failure>),
     /// A signal, or an operator, asks it to stop.
     Asked,
+    /// A signal, or an operator, asks it to send its clients elsewhere first.
+    SendOff(SendOff),
     /// It is to read its files again: a signal asks for it, or a request, which is answered.
     Reload(Option<Link<Reloaded>>),
 }
 
-/// Each kind of news waits at most once, and a stop and a reload once for a signal and once for a request.
-const NEWS_MAX: usize = 5;
+/// Each kind of news waits at most once: a stop, a send-off and a reload once for a signal and once for a request, and a stop also at
+/// the end of a send-off.
+const NEWS_MAX: usize = 8;
 
 /// Returns when a signal asks for it; reloads when another does, or a request.
 ///
 /// # Errors
 /// The ready line cannot be written.
-fn until_asked_to_stop(news: &mut Inbox<News>, mut reload: impl FnMut() -> Reloaded) -> Result<(), Failure> {
+fn until_asked_to_stop(
+    news: &mut Inbox<News>,
+    mut send_off: impl FnMut(SendOff),
+    mut reload: impl FnMut() -> Reloaded,
+) -> Result<(), Failure> {
     loop {
         match news.recv_blocking().expect("the thread that waits for signals lives as long as the process") {
             News::Announced(announced) => announced?,
             News::Asked => return Ok(()),
+            News::SendOff(order) => send_off(order),
             News::Reload(answer) => {
                 let outcome = reload();
                 if let Some(answer) = answer {
@@ -236,24 +289,39 @@ fn note_room_for_connections(open_files: io::Result<u64>) {
 /// From now on the first signal is news, and the second ends the process at once: whoever sends it has seen the first
 /// one do too little.
 ///
-/// With `reloads` a hang-up is no request to stop: it sets that, and is news unless the last one still waits.
-fn wait_for_signals(news: Link<News>, reloads: Option<Arc<AtomicBool>>) -> Result<(), Failure> {
+/// With `reloads` a hang-up is no request to stop: it sets that, and is news unless the last one still waits. SIGUSR2 sends clients
+/// elsewhere first.
+fn wait_for_signals(
+    news: Link<News>,
+    reloads: Option<Arc<AtomicBool>>,
+    send_off: SendOff,
+) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
     let mut signals = match &reloads {
         Some(_) => TerminationSignals::install_with_reload(),
         None => TerminationSignals::install(),
     }
+    .and_then(TerminationSignals::with_send_off)
     .map_err(failed)?;
     ignore_stray_signals().map_err(failed)?;
     let wait = move || {
-        until_asked_to_end(&mut signals, || {
-            if reloads.as_ref().is_some_and(|pending| !pending.swap(true, Ordering::SeqCst)) {
-                let _ = news.try_send(News::Reload(None));
+        let is_sent_off = Cell::new(false);
+        until_asked_to_end(&mut signals, |request| match request {
+            SignalRequest::Reload => {
+                if reloads.as_ref().is_some_and(|pending| !pending.swap(true, Ordering::SeqCst)) {
+                    let _ = news.try_send(News::Reload(None));
+                }
             }
+            SignalRequest::SendOff => {
+                if !is_sent_off.replace(true) {
+                    let _ = news.try_send(News::SendOff(send_off.clone()));
+                }
+            }
+            SignalRequest::End => {}
         });
         // There is room for it, and the command takes it unless it has ended by itself.
         let _ = news.try_send(News::Asked);
-        until_asked_to_end(&mut signals, || {});
+        until_asked_to_end(&mut signals, |_| {});
         note("error: asked again to stop, so what was not sent is lost");
         exit_now(Exit::Failed as u8);
     };
@@ -261,9 +329,12 @@ fn wait_for_signals(news: Link<News>, reloads: Option<Arc<AtomicBool>>) -> Resul
     spawn_plain("signals", wait).map(drop).map_err(failed)
 }
 
-fn until_asked_to_end(signals: &mut TerminationSignals, reload: impl Fn()) {
-    while signals.wait_for_request() == SignalRequest::Reload {
-        reload();
+fn until_asked_to_end(signals: &mut TerminationSignals, other: impl Fn(SignalRequest)) {
+    loop {
+        match signals.wait_for_request() {
+            SignalRequest::End => return,
+            request => other(request),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::serving::Serving;
 use super::settings::{InForce, Settings};
 use super::{Failure, Sources};
 use crate::broker::BrokerConfig;
+use crate::control::SendOff;
 use crate::error::Error;
 use crate::{Endpoint, ListenConfig, TlsServerFiles, Users};
 
@@ -120,7 +121,17 @@ impl BrokerOptions {
     /// Options that are wrong together, or a certificate that cannot be read.
     pub(super) fn prepare(self) -> Result<Prepared, Error> {
         let certificate = self.tls.0;
-        let Serving { drain_timeout, metrics, http_token_file, engine_wait, core_dumps } = self.serving.0;
+        let Serving {
+            drain_timeout,
+            drain_to,
+            drain_spread,
+            metrics,
+            http_token_file,
+            engine_wait,
+            core_dumps,
+        } = self.serving.0;
+        let send_off = SendOff::new(&drain_to, drain_spread);
+        let send_off = send_off.map_err(|error| Error::of_field("drain_to", error.to_string()))?;
         let listeners = self.listeners.0.tls(certificate.read()?);
         let config = self.config.0.listeners(listeners);
         config.validate()?;
@@ -129,7 +140,7 @@ impl BrokerOptions {
             return Err(Error::of_field("engine_wait", "it is of no use without --engine URL"));
         }
         let files = LiveFiles { users: config.users.clone(), certificate, http_token: http_token_file };
-        Ok(Prepared { config, files, drain_timeout, metrics, engine_wait, core_dumps })
+        Ok(Prepared { config, files, drain_timeout, send_off, metrics, engine_wait, core_dumps })
     }
 }
 
@@ -138,6 +149,7 @@ pub(super) struct Prepared {
     pub(super) config: BrokerConfig,
     pub(super) files: LiveFiles,
     pub(super) drain_timeout: Duration,
+    pub(super) send_off: SendOff,
     pub(super) metrics: Option<HttpAddress>,
     pub(super) engine_wait: bool,
     pub(super) core_dumps: bool,

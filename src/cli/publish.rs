@@ -373,7 +373,7 @@ mod tests {
             (&["t", "--count", "1", "--size", "1.5"], "whole number"),
             (&["t", "hi", "--broker", "localhost"], "tcp://HOST:PORT"),
             (&["t", "hi", "--timeout", "0"], "above 0"),
-            (&["t", "hi", "--broker", "a:1,b:2"], "are 2 endpoints; write one"),
+            (&["t", "hi", "--broker", "a:1,a:1"], "stands there twice"),
             (&["t", "hi", "--pub-listen", "a:1,b:2"], "are 2 endpoints; write one"),
         ] {
             let error = typed(line).expect_err("it is wrong").to_string();

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::http_address::HttpAddress;
-use crate::config::{FilePath, One, Optional, Plain, Switch, TimeSpan};
-use crate::limits::DRAIN_DEFAULT;
+use crate::config::{FilePath, List, One, Optional, Plain, Switch, TimeSpan};
+use crate::limits::{DRAIN_DEFAULT, DRAIN_SPREAD_DEFAULT};
+use crate::transport::Endpoint;
 
 configuration! {
     /// The options of the command for a broker that serves and ends.
@@ -13,6 +14,13 @@ configuration! {
     pub(super) struct Serving {
         /// Drain timeout on shutdown.
         drain_timeout: Duration = DRAIN_DEFAULT, option("drain-timeout", "SECS", One<TimeSpan>);
+
+        /// Brokers at which clients are to go on when `corecast drain` or SIGUSR2 ends this one, as they reach them; repeatable or
+        /// comma-separated [default: each client's own next address].
+        drain_to: Vec<Endpoint> = Vec::new(), option("drain-to", "URL", List<Plain>);
+
+        /// Time over which clients are sent there, some at a time.
+        drain_spread: Duration = DRAIN_SPREAD_DEFAULT, option("drain-spread", "SECS", One<TimeSpan>);
 
         /// Address of the HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
         /// at /healthz and /readyz, /reload, and the API under /api/v1.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use corecast_executors::{CoreSet, Idle};
 
+use super::brokers::Brokers;
 use super::token::{Token, TokenFile};
 use crate::auth::Permissions;
 use crate::config::{Form, List, One, Optional, Plain};
@@ -59,8 +60,9 @@ configuration! {
     #[derive(Clone, PartialEq, Eq, Hash, Debug)]
     #[non_exhaustive]
     pub struct ClientConfig {
-        /// Address of the broker.
-        broker: Endpoint = Endpoint::default(), option("broker", "URL", One<OneEndpoint>);
+        /// Address of the broker, or of several with commas between them: the first that answers is used, and the next one in turn
+        /// when it is lost.
+        broker (into): Brokers = Brokers::default(), option("broker", "URL", One<Plain>);
 
         /// File with the token of a user of the broker, read for each connection [default: the token in CORECAST_TOKEN].
         token (into): Option<Token> = None, option("token-file", "PATH", Optional<TokenFile>);
@@ -115,7 +117,7 @@ configuration! {
 impl ClientConfig {
     /// The defaults, for this broker.
     pub fn new(broker: Endpoint) -> Self {
-        ClientConfig { broker, ..ClientConfig::default() }
+        ClientConfig { broker: broker.into(), ..ClientConfig::default() }
     }
 
     /// True if each publisher and subscriber has a session of its own.

@@ -3,6 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `brokers` | the addresses at which it finds its broker |
 //! | `config` | what a client is started with |
 //! | `token` | the token by which a client logs in |
 //! | `message` | what a subscriber receives |
@@ -16,6 +17,7 @@
 //!
 //! Each layer uses those above it in this table, and none below.
 
+mod brokers;
 mod config;
 mod connection_events;
 mod deadline;
@@ -28,6 +30,7 @@ mod session;
 mod token;
 mod waiters;
 
+pub use brokers::Brokers;
 pub use config::{ClientConfig, DirectConfig, Sessions};
 pub use connection_events::{ConnectionEvent, ConnectionEvents};
 pub use direct::DIRECT_POOL;

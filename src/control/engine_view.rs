@@ -68,6 +68,12 @@ impl EngineQuestions {
 }
 
 impl EngineView {
+    /// The starts of the other brokers that have all that this one has: none while the engine is away.
+    pub(crate) fn joined(&self) -> Vec<u64> {
+        let here = self.peers.iter().filter(|peer| peer.is_here && self.server.is_some());
+        here.map(|peer| peer.start).collect()
+    }
+
     /// A line for those who look at the health of the broker.
     pub(crate) fn health(&self) -> String {
         let here = self.peers.iter().filter(|peer| peer.is_here).count();

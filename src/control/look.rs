@@ -27,6 +27,9 @@ pub(crate) enum Look {
     History(Arc<HistoryQuestion>, Link<HistoryFigures>),
     /// The history of these topics is to be given up. The answer is the number of messages that were.
     ClearHistory(Arc<Filter>, Link<u64>),
+    /// Clients are to go on at another broker, this share of them by now. The answer has the number of those that can, and are
+    /// still here.
+    SendOff(SendOffShare, Link<usize>),
 }
 
 /// A question for history: topics that a filter matches, behind one of them, at most so many.
@@ -35,6 +38,15 @@ pub(crate) struct HistoryQuestion {
     pub(crate) filter: Filter,
     pub(crate) behind: Option<Bytes>,
     pub(crate) most: usize,
+}
+
+/// The part of the clients that are sent to another broker, up to now.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct SendOffShare {
+    /// The frame that tells them.
+    pub(crate) frame: Bytes,
+    /// 0 for nobody, to 1 for all.
+    pub(crate) share: f64,
 }
 
 /// The sessions that an operator ends.

@@ -13,6 +13,7 @@
 //! | `pages` | the answers to its requests: metrics, health, reload |
 //! | `api`, `query`, `json_rows`, `api_answer` | those under `/api/v1`: what is asked, the rows that answer it, and their form |
 //! | `history_page` | of those, history: its topics, and the order to give it up |
+//! | `send_off` | the clients of a broker that is about to end, on their way to others |
 //! | `page_body` | bodies of answers, and streams of events |
 //! | `live_page` | the page that shows them |
 //! | `census` | the count of all shards, sessions and topics, and their rates |
@@ -35,6 +36,7 @@ mod look;
 mod page_body;
 mod pages;
 mod query;
+mod send_off;
 mod thread;
 
 pub use access::HttpToken;
@@ -46,6 +48,7 @@ pub(crate) use figures::{
     ShardFigures,
 };
 pub use http::{HttpRenewal, HttpServer};
-pub(crate) use look::{HistoryQuestion, Look, Whom};
+pub(crate) use look::{HistoryQuestion, Look, SendOffShare, Whom};
 pub use pages::{Pages, ReloadRequest};
+pub use send_off::{DrainRequest, SendOff};
 pub use thread::ControlThread;

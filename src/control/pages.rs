@@ -1,5 +1,5 @@
-//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/healthz` and `/readyz` say if every shard turns and
-//! takes connections; `/reload` has the files of the broker read again; what is under `/api/v1` is for `api`.
+//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/healthz` says if every shard turns, and `/readyz` if
+//! each takes connections as well; `/reload` has the files of the broker read again; what is under `/api/v1` is for `api`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::engine_view::EngineQuestions;
 use super::exposition::format_for;
 use super::live_page;
 use super::page_body::{EventSeats, EventStream, PageBody, StreamPulse, response};
+use super::send_off::DrainRequest;
 use crate::limits::{HTTP_CONNECTIONS_MAX, SHARD_SILENCE_MAX};
 use crate::printable::printable_json;
 use crate::telemetry::{MetricsPage, Pulse};
@@ -37,7 +38,7 @@ pub struct Pages {
     #[cfg(feature = "nats")]
     engine: Option<EngineQuestions>,
     operations: Option<Operations>,
-    drains: Option<Link<()>>,
+    drains: Option<Link<DrainRequest>>,
     seats: EventSeats,
 }
 
@@ -57,7 +58,10 @@ impl ReloadRequest {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Page {
     Metrics,
+    /// It lives.
     Health,
+    /// It takes connections.
+    Readiness,
     Reload,
     #[cfg(feature = "nats")]
     Engine,
@@ -73,7 +77,8 @@ impl Page {
     fn at(path: &str) -> Option<Page> {
         match path {
             "/metrics" => Some(Page::Metrics),
-            "/health" | "/healthz" | "/readyz" => Some(Page::Health),
+            "/health" | "/healthz" => Some(Page::Health),
+            "/readyz" => Some(Page::Readiness),
             "/reload" => Some(Page::Reload),
             #[cfg(feature = "nats")]
             "/api/v1/engine" => Some(Page::Engine),
@@ -93,7 +98,7 @@ impl Page {
             Page::Api(page) if page.is_order() => (&[Method::POST], "POST"),
             // The head of a stream would have a place until it is read.
             Page::Events => (&[Method::GET], "GET"),
-            Page::Metrics | Page::Health | Page::Live | Page::Api(_) => {
+            Page::Metrics | Page::Health | Page::Readiness | Page::Live | Page::Api(_) => {
                 (&[Method::GET, Method::HEAD], "GET, HEAD")
             }
         }
@@ -104,7 +109,7 @@ impl Page {
         match self {
             Page::Reload | Page::Drain => true,
             Page::Api(page) => page.is_order(),
-            Page::Metrics | Page::Health | Page::Events | Page::Live => false,
+            Page::Metrics | Page::Health | Page::Readiness | Page::Events | Page::Live => false,
             #[cfg(feature = "nats")]
             Page::Engine => false,
         }
@@ -157,7 +162,7 @@ impl Pages {
     /// The same, but operators may have the broker drain and end; each time they do, something is in this inbox, unless the
     /// last one still is.
     #[must_use]
-    pub fn with_drain(self) -> (Self, Inbox<()>) {
+    pub fn with_drain(self) -> (Self, Inbox<DrainRequest>) {
         let (drains, asked) = link(1);
         (Pages { drains: Some(drains), ..self }, asked)
     }
@@ -191,14 +196,14 @@ impl Pages {
                 let format = format_for(headers);
                 response(StatusCode::OK, format.content_type(), self.metrics.render(format))
             }
-            Page::Health => {
-                let (status, text) = health(&self.pulses, MonotonicNs::now());
+            Page::Health | Page::Readiness => {
+                let (status, text) = health(&self.pulses, MonotonicNs::now(), page == Page::Readiness);
                 response(status, TEXT, text + &self.notes + &self.engine_health().await)
             }
             #[cfg(feature = "nats")]
             Page::Engine => self.engine_page().await,
             Page::Reload => self.reload().await,
-            Page::Drain => self.drain(),
+            Page::Drain => self.drain(uri.query()),
             Page::Events => self.events(pulse),
             Page::Live => live_page::answer(),
             Page::Api(page) => self.api(page, uri.query()).await,
@@ -257,12 +262,16 @@ impl Pages {
         response
     }
 
-    fn drain(&self) -> Response<PageBody> {
+    fn drain(&self, query: Option<&str>) -> Response<PageBody> {
         let Some(drains) = &self.drains else {
             return response(StatusCode::NOT_FOUND, TEXT, "nothing here is drained\n".into());
         };
+        let request = match DrainRequest::read(query) {
+            Ok(request) => request,
+            Err(fault) => return response(StatusCode::BAD_REQUEST, TEXT, format!("{fault}\n")),
+        };
         // One that waits already is enough.
-        let _ = drains.try_send(());
+        let _ = drains.try_send(request);
         response(StatusCode::ACCEPTED, TEXT, "draining\n".into())
     }
 
@@ -314,22 +323,24 @@ pub(super) fn unauthorized() -> Response<PageBody> {
     refusal
 }
 
-/// `ok`, or `draining` and a line for each shard that does not turn.
-fn health(pulses: &[Pulse], now: MonotonicNs) -> (StatusCode, String) {
-    let mut text = String::new();
-    if pulses.iter().any(Pulse::drains) {
-        text.push_str("draining\n");
-    }
+/// `ok` or `draining`, and a line for each shard that does not turn. A broker that drains lives, and is not `ready`.
+fn health(pulses: &[Pulse], now: MonotonicNs, ready: bool) -> (StatusCode, String) {
+    let mut stalled = String::new();
     for (shard, pulse) in pulses.iter().enumerate() {
         if let Some(silence) = pulse.silence(now).filter(|silence| *silence > SHARD_SILENCE_MAX) {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "shard {shard} has not turned for {:.1} s", silence.as_secs_f64());
+            let _ = writeln!(stalled, "shard {shard} has not turned for {:.1} s", silence.as_secs_f64());
         }
     }
-    if text.is_empty() {
-        return (StatusCode::OK, "ok\n".into());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, text)
+    let is_leaving = pulses.iter().any(Pulse::is_leaving);
+    let state = match (is_leaving, stalled.is_empty()) {
+        (true, _) => "draining\n",
+        (false, true) => "ok\n",
+        (false, false) => "",
+    };
+    let is_fine = stalled.is_empty() && !(ready && is_leaving);
+    let status = if is_fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("{state}{stalled}"))
 }
 
 #[cfg(test)]
@@ -343,16 +354,30 @@ mod tests {
         let start = MonotonicNs(1);
         let pulses = [start; 3].map(Pulse::starting);
         let now = start + SHARD_SILENCE_MAX;
-        assert_eq!(health(&pulses, now), (StatusCode::OK, "ok\n".to_owned()));
-        let now = now + Duration::from_millis(500);
-        pulses[0].beat(now);
+        for ready in [false, true] {
+            assert_eq!(health(&pulses, now, ready), (StatusCode::OK, "ok\n".to_owned()));
+        }
+        let later = now + Duration::from_millis(500);
+        let told = "shard 1 has not turned for 3.5 s\n";
+        pulses[0].beat(later);
         pulses[2].end();
-        let (status, text) = health(&pulses, now);
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(text, "shard 1 has not turned for 3.5 s\n");
+        for ready in [false, true] {
+            assert_eq!(health(&pulses, later, ready), (StatusCode::SERVICE_UNAVAILABLE, told.to_owned()));
+        }
         pulses[0].drain();
-        let (status, text) = health(&pulses, now);
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(text, "draining\nshard 1 has not turned for 3.5 s\n");
+        let draining = (StatusCode::SERVICE_UNAVAILABLE, format!("draining\n{told}"));
+        assert_eq!(health(&pulses, later, true), draining);
+    }
+
+    #[test]
+    fn a_broker_that_drains_lives_and_is_not_ready() {
+        let now = MonotonicNs(1);
+        for leave in [Pulse::drain, Pulse::send_off] {
+            let pulses = [now; 2].map(Pulse::starting);
+            leave(&pulses[1]);
+            let draining = "draining\n".to_owned();
+            assert_eq!(health(&pulses, now, false), (StatusCode::OK, draining.clone()));
+            assert_eq!(health(&pulses, now, true), (StatusCode::SERVICE_UNAVAILABLE, draining));
+        }
     }
 }

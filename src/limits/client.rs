@@ -56,6 +56,27 @@ pub const DIALS_AGAIN_PER_SEC: usize = 100;
 /// [`LOSS_TOLD_AGAIN_AFTER`]: the others are counted in one line.
 pub const LOSSES_TOLD_MAX: usize = 32;
 
+/// Most addresses of brokers of one client: those of a large cluster, which one client tries one after the other within seconds.
+/// A broker that is about to end names as many at the most.
+pub const BROKERS_MAX: usize = 16;
+
+/// The time for which a client that goes to another broker hears both, after its subscriptions there are in force, and before that
+/// the old one alone: brokers may be behind one another by as much. A hundred times as long as a message takes over an engine.
+pub const OVERLAP_SETTLE: Duration = Duration::from_millis(250);
+
+/// The time after which it hears the old one no longer, in any case, and its subscribers are told a gap: as long as a connection is
+/// heard out at the end.
+pub const OVERLAP_MAX: Duration = LINGER;
+
+/// The time for which it knows afterwards what the old one has brought: the new one may be behind.
+pub const OVERLAP_MEMORY: Duration = OVERLAP_MAX;
+
+/// Most bytes of the new one that wait meanwhile; beyond that its subscribers are told a gap.
+pub const OVERLAP_BYTES_MAX: usize = 4 << 20;
+
+/// Most topics of publishers of which it knows what the old one has brought: as many as there may be unacknowledged.
+pub const OVERLAP_TOPICS_MAX: usize = 65_536;
+
 /// Default timeout of one attempt to connect: a LAN answers in a thousandth of this.
 pub const CONNECT_ATTEMPT_DEFAULT: Duration = Duration::from_secs(1);
 

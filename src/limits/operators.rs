@@ -57,3 +57,17 @@ pub const API_ROWS_DEFAULT: usize = 100;
 
 /// Most rows of an answer of the API: 1 MiB of usual sessions.
 pub const API_ROWS_MAX: usize = 1_000;
+
+/// Default for the time over which clients are sent to another broker: ten thousand of them are two thousand connections a second
+/// there.
+pub const DRAIN_SPREAD_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The interval at which some more of them are sent: many are told in each, and no shard is held up.
+pub const SEND_OFF_PERIOD: Duration = Duration::from_millis(100);
+
+/// The time for which a session is open before its client is sent to another broker: one that was sent in a circle goes round it
+/// once a second at the most.
+pub const SEND_OFF_AFTER: Duration = Duration::from_secs(1);
+
+/// The time for which a broker waits, once it has told all clients, for those that have not gone: as long as a transfer may take.
+pub const SEND_OFF_PATIENCE: Duration = Duration::from_secs(5);

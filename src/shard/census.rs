@@ -11,7 +11,9 @@ use crate::control::{
 };
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
-use crate::limits::{CENSUS_FILTERS_SHOWN_MAX, CENSUS_SESSIONS_PER_TURN, CENSUS_TOPICS_PER_TURN};
+use crate::limits::{
+    CENSUS_FILTERS_SHOWN_MAX, CENSUS_SESSIONS_PER_TURN, CENSUS_TOPICS_PER_TURN, SEND_OFF_AFTER,
+};
 use crate::topic::Filter;
 
 /// A shard, as an operator looks into it.
@@ -160,6 +162,39 @@ impl<'a> Census<'a> {
         self.0.settle();
         (to < self.0.base.sessions.slots()).then_some(to)
     }
+
+    /// Tells clients in slots from this one on, and before that one, to go on at another broker, each once. `left` counts those
+    /// that can and are still here. Returns where to go on, as for [`Census::sessions`].
+    pub(crate) fn send_off(
+        &mut self,
+        (from, before): (usize, usize),
+        frame: &Bytes,
+        left: &mut usize,
+    ) -> Option<usize> {
+        let base = &mut self.0.base;
+        let now = base.clock.now();
+        let to = base.sessions.slots().min(from + CENSUS_SESSIONS_PER_TURN);
+        for slot in from..to {
+            let Some(id) = base.sessions.in_slot(slot) else { continue };
+            let can_go =
+                |session: &&mut SessionState| session.phase == Phase::Open && session.kind.takes_drains();
+            let Some(session) = base.sessions.get_mut(id).filter(can_go) else { continue };
+            *left += 1;
+            // One that has just come may have been sent here by a broker that ends as well: it is not sent round in circles.
+            let is_settled = now.saturating_since(session.tally.opened) >= SEND_OFF_AFTER;
+            // One that moves to another shard is told there.
+            let is_here = session.transit == Transit::Here;
+            if slot < before && is_here && is_settled && !std::mem::replace(&mut session.is_sent_off, true) {
+                base.answer_raw(id, frame.clone());
+            }
+        }
+        (to < self.0.base.sessions.slots()).then_some(to)
+    }
+
+    /// The number of slots for sessions, of which some may be free.
+    pub(crate) fn slots(&self) -> usize {
+        self.0.base.sessions.slots()
+    }
 }
 
 fn is_of(session: &SessionState, (id, me): (SessionId, ShardId), whom: &Whom) -> bool {
@@ -212,7 +247,7 @@ mod tests {
     use crate::limits::{CENSUS_DETAILS_PER_TURN, KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
     use crate::registry::{Mode, ModeRules};
     use crate::shard::Retention;
-    use crate::wire::Frame;
+    use crate::wire::{Features, Frame, encode_to_vec};
 
     /// All sessions of a shard, and the number of turns that it took.
     fn count(rig: &mut Rig, shard: usize) -> (Vec<SessionFigures>, usize) {
@@ -473,5 +508,47 @@ mod tests {
         assert!(first.publishers[0].lease_left > Duration::ZERO);
         let second = Census::of(&mut rig.shards[0]).registry(first.last, 2).expect("the registry");
         assert_eq!((numbers(&second), second.last), (vec![3], None));
+    }
+
+    fn send_off(rig: &mut Rig, before: usize, frame: &Bytes) -> usize {
+        let (mut left, mut next) = (0, Some(0));
+        while let Some(from) = next {
+            next = Census::of(&mut rig.shards[0]).send_off((from, before), frame, &mut left);
+            rig.audit();
+        }
+        left
+    }
+
+    #[test]
+    fn clients_that_can_go_are_told_once_each_when_it_is_their_turn() {
+        let mut rig = Rig::with_shards(1);
+        let frame: Bytes = encode_to_vec(&Frame::Drain { endpoints: "", joined: b"", ends: 0 }).into();
+        let told = format!("{:?}", Frame::Drain { endpoints: "", joined: b"", ends: 0 });
+        let mut open =
+            |features| rig.open_with(0, OverflowPolicy::DropOldest, (Identity::Anonymous(None), features));
+        let early: Vec<SessionId> = (0..4).map(|_| open(Features::DRAINS)).collect();
+        let old = open(Features::NONE);
+        assert_eq!(send_off(&mut rig, 5, &frame), 4);
+        assert!(early.iter().all(|id| rig.hears(0, *id).is_empty()), "they have only just come");
+        rig.wait(SEND_OFF_AFTER);
+        let late =
+            rig.open_with(0, OverflowPolicy::DropOldest, (Identity::Anonymous(None), Features::DRAINS));
+        for (before, heard) in
+            [(2, [true, true, false, false]), (2, [false; 4]), (6, [false, false, true, true])]
+        {
+            assert_eq!(send_off(&mut rig, before, &frame), 5);
+            let hears: Vec<bool> = early.iter().map(|id| rig.hears(0, *id) == told).collect();
+            assert_eq!(hears, heard);
+        }
+        assert_eq!((rig.hears(0, old), rig.hears(0, late)), (String::new(), String::new()));
+        for id in early {
+            rig.shards[0].on_closed(id, None).expect("it was there");
+        }
+        assert_eq!(send_off(&mut rig, 6, &frame), 1, "the late one");
+        rig.wait(SEND_OFF_AFTER);
+        send_off(&mut rig, 6, &frame);
+        assert_eq!(rig.hears(0, late), told);
+        rig.shards[0].on_closed(late, None).expect("it was there");
+        assert_eq!(send_off(&mut rig, 6, &frame), 0, "the other cannot go");
     }
 }

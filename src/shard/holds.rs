@@ -85,6 +85,7 @@ impl Base {
             return;
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
+        session.is_called = false;
         if session.held_by > 0 {
             session.flushes.push(request);
         } else {

@@ -62,6 +62,11 @@ impl Kind {
         matches!(self, Kind::Native(features) if features.has(Features::TICKETS))
     }
 
+    /// True if the peer goes on at another broker when it is told to.
+    pub(super) fn takes_drains(&self) -> bool {
+        matches!(self, Kind::Native(features) if features.has(Features::DRAINS))
+    }
+
     pub(super) fn is_local(&self) -> bool {
         matches!(self, Kind::Local)
     }

@@ -10,6 +10,7 @@
 //! | `input` | frames, requests and link items, in turns |
 //! | `flush` | what waits for a session, to whoever sends it |
 //! | `moving` | moves of sessions, to the pumps that have their connections |
+//! | `last_call` | the last word of clients before it stops |
 //! | `census` | looks of operators, and sessions that they end |
 //! | `admission` | connections that have just come, before anything is read from them |
 //!
@@ -83,6 +84,7 @@ mod interest;
 mod joins;
 mod judgement;
 mod kind;
+mod last_call;
 mod links;
 mod liveness;
 mod losses;
@@ -137,6 +139,7 @@ pub use config::ShardConfig;
 pub use door::Door;
 pub use flush::{Visit, flush_all};
 pub use history::{Keep, KeepList, KeepRule, Retention};
+pub use last_call::LastCall;
 pub use links::Links;
 pub use losses::{Loss, Losses};
 pub use moves::Parting;

@@ -83,6 +83,10 @@ pub(super) struct SessionState {
     pub(super) awaits_room: bool,
     /// Something has waited for it for longer than a moment.
     pub(super) is_slow: bool,
+    /// Its client was told to go on at another broker.
+    pub(super) is_sent_off: bool,
+    /// Its client was told to flush, since the shard is about to stop, and has not.
+    pub(super) is_called: bool,
     /// Its peer has not said hello: it counts among the strangers.
     pub(super) is_stranger: bool,
     pub(super) egress: EgressQueue,
@@ -150,6 +154,8 @@ impl SessionState {
             listed: false,
             awaits_room: false,
             is_slow: false,
+            is_sent_off: false,
+            is_called: false,
             is_stranger: false,
             subscriptions: Subscriptions::default(),
             joining: 0,

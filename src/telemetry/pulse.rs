@@ -20,12 +20,14 @@ struct Signs {
     turned: AtomicU64,
     /// True if it no longer takes connections and frames.
     drains: AtomicBool,
+    /// True if it sends its clients to another broker, before it drains.
+    sends_off: AtomicBool,
 }
 
 impl Pulse {
     /// A pulse that counts from `now`, before its shard has begun.
     pub fn starting(now: MonotonicNs) -> Self {
-        Pulse(Arc::new(Signs { turned: AtomicU64::new(now.0), drains: AtomicBool::new(false) }))
+        Pulse(Arc::new(Signs { turned: AtomicU64::new(now.0), ..Signs::default() }))
     }
 
     /// Records a turn. Only the shard itself calls it.
@@ -41,6 +43,16 @@ impl Pulse {
     /// True once the shard drains.
     pub fn drains(&self) -> bool {
         self.0.drains.load(Ordering::Relaxed)
+    }
+
+    /// Records that the shard sends its clients to another broker from now on.
+    pub fn send_off(&self) {
+        self.0.sends_off.store(true, Ordering::Relaxed);
+    }
+
+    /// True once the shard wants no more clients: it drains, or is about to.
+    pub fn is_leaving(&self) -> bool {
+        self.drains() || self.0.sends_off.load(Ordering::Relaxed)
     }
 
     /// Records that the shard has ended in order: it will not turn again, and nothing is wrong.

@@ -340,6 +340,26 @@ impl Endpoint {
         matches!(self, Endpoint::Tcp { host, .. } if !is_this_host(host))
     }
 
+    /// True if a client that reaches a broker here may follow it there, where it shows its credentials: over connections that are as
+    /// well protected, and to its own host only if it was there before.
+    pub(crate) fn may_lead_to(&self, other: &Endpoint) -> bool {
+        let is_here = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Uds { .. } => true,
+            Endpoint::Tcp { host, .. } | Endpoint::Tls { host, .. } => is_this_host(host),
+        };
+        let is_protected = match self {
+            Endpoint::Tls { .. } => other.is_encrypted(),
+            Endpoint::Uds { .. } => !other.is_open_to_readers(),
+            Endpoint::Tcp { .. } => !matches!(other, Endpoint::Uds { .. }),
+        };
+        is_protected && (is_here(self) || !is_here(other)) && other.can_be_reached()
+    }
+
+    /// True unless it is an address to listen on alone.
+    pub(crate) fn can_be_reached(&self) -> bool {
+        self.port() != Some(0) && !self.is_any_host()
+    }
+
     /// The error for a host whose look-up took too long.
     pub(crate) fn not_looked_up(&self) -> Error {
         let is_name = self.port().is_some() && self.host().parse::<IpAddr>().is_err();
@@ -396,6 +416,31 @@ mod tests {
             assert!(error.contains("cannot be seen") && printable(&error).is_plain(), "{error}");
         }
         assert_eq!(Endpoint::default().to_string(), DEFAULT_ENDPOINT);
+    }
+
+    #[test]
+    fn a_broker_leads_its_clients_only_to_where_they_are_as_safe() {
+        for (from, to, may) in [
+            ("tcp://a:1", "tcp://b:1", true),
+            ("tcp://a:1", "tls://b:1", true),
+            ("tls://a:1", "tls://b:1", true),
+            ("tls://a:1", "tcp://b:1", false),
+            ("tls://a:1", "uds:///run/x", false),
+            ("tls://a:1", "tls://127.0.0.1:1", false),
+            ("tcp://a:1", "tcp://localhost:1", false),
+            ("tcp://a:1", "uds:///run/x", false),
+            ("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", true),
+            ("tcp://127.0.0.1:1", "tcp://b:1", true),
+            ("uds:///run/x", "uds:///run/y", true),
+            ("uds:///run/x", "tcp://127.0.0.1:1", true),
+            ("uds:///run/x", "tls://b:1", true),
+            ("uds:///run/x", "tcp://b:1", false),
+            ("tcp://a:1", "tcp://b:0", false),
+            ("tcp://127.0.0.1:1", "tcp://*:1", false),
+        ] {
+            let [here, there]: [Endpoint; 2] = [from, to].map(|text| text.parse().expect(text));
+            assert_eq!(here.may_lead_to(&there), may, "{from} to {to}");
+        }
     }
 
     #[test]

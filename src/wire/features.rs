@@ -20,13 +20,16 @@ impl Features {
     pub const TICKETS: Features = Features(8);
     /// Starts before the next message: [`Frame::Start`](super::Frame::Start).
     pub const HISTORY: Features = Features(16);
+    /// Goes on at another broker when it is told to: [`Frame::Drain`](super::Frame::Drain).
+    pub const DRAINS: Features = Features(32);
     /// The features that this build offers.
     pub const OURS: Features = Features(
         Features::RUNS.0
             | Features::LOGINS.0
             | Features::REFUSALS.0
             | Features::TICKETS.0
-            | Features::HISTORY.0,
+            | Features::HISTORY.0
+            | Features::DRAINS.0,
     );
 
     /// True if all of `others` are among these.

@@ -4,7 +4,7 @@
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
-use super::run::{self, RunMessage};
+use super::run;
 
 /// One frame's body, borrowing its bytes: from the caller when it is written, from the buffer when it is read.
 #[derive(Archive, Serialize, Clone, Copy, PartialEq, Eq, Debug)]
@@ -330,6 +330,18 @@ pub enum Frame<'a> {
         /// As in `Message`.
         sequence: u64,
     },
+    /// Broker -> client: go on at another one, or publish nothing more here. Only sent to an end that has offered [`Features::DRAINS`](super::Features::DRAINS).
+    Drain {
+        /// A line for each endpoint at which to go on; empty: wherever else the client may find a broker.
+        #[rkyv(with = InlineAsBox)]
+        endpoints: &'a str,
+        /// The epochs of brokers that have all that this one has, by an engine, as 8 bytes each: see `Welcome`.
+        #[rkyv(with = InlineAsBox)]
+        joined: &'a [u8],
+        /// 1: the broker ends as soon as the client has flushed; it is to publish nothing more, and to read to the end. 0: it serves
+        /// until the client has gone.
+        ends: u8,
+    },
 }
 
 /// The class of a frame: routed by topic, or for this connection only.
@@ -362,7 +374,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The topic of a message, in whatever form; `None` for gaps and everything else.
+    /// The topic of a message, in whatever form.
     #[inline]
     pub fn message_topic(&self) -> Option<&'a [u8]> {
         match self {
@@ -370,14 +382,6 @@ impl<'a> Frame<'a> {
                 Some(topic)
             }
             _ => None,
-        }
-    }
-
-    /// The topic by which a frame is routed: that of a message or of a gap.
-    pub fn routed_topic(&self) -> Option<&'a [u8]> {
-        match self {
-            Frame::Gap { topic, .. } => Some(topic),
-            message => message.message_topic(),
         }
     }
 
@@ -406,23 +410,14 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The frames of single messages that say the same as a run, in order; of any other frame, itself.
-    pub fn singles(self) -> impl Iterator<Item = Frame<'a>> {
-        let (alone, run) = match self {
-            Frame::Run { topic, messages, publisher, sequence, sent_at_ns } => {
-                let messages = (0..).zip(run::iter(messages));
-                let single = move |(place, RunMessage { payload, after_ns })| Frame::Message {
-                    topic,
-                    payload,
-                    publisher,
-                    sequence: sequence.wrapping_add(place),
-                    sent_at_ns: sent_at_ns.saturating_add(after_ns.into()),
-                };
-                (None, Some(messages.map(single)))
+    /// The number of its first message, if it has any.
+    pub(crate) fn sequence(&self) -> Option<u64> {
+        match self {
+            Frame::Message { sequence, .. } | Frame::Parts { sequence, .. } | Frame::Run { sequence, .. } => {
+                Some(*sequence)
             }
-            other => (Some(other), None),
-        };
-        alone.into_iter().chain(run.into_iter().flatten())
+            _ => None,
+        }
     }
 }
 
@@ -528,6 +523,9 @@ impl ArchivedFrame<'_> {
             },
             ArchivedFrame::Position { topic, publisher, sequence } => {
                 Frame::Position { topic, publisher: publisher.to_native(), sequence: sequence.to_native() }
+            }
+            ArchivedFrame::Drain { endpoints, joined, ends } => {
+                Frame::Drain { endpoints, joined, ends: *ends }
             }
             ArchivedFrame::Done { request } => Frame::Done { request: request.to_native() },
             ArchivedFrame::Error { text, request, code } => {

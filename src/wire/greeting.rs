@@ -76,7 +76,7 @@ mod tests {
             assert_eq!(parse(&ours[..n]), Ok(Greeting::NeedMore));
         }
         assert_eq!(parse(&ours), Ok(Greeting::Version(1, Features::OURS)));
-        assert_eq!(&ours, b"CORECAST\x01\x00\x01\x00\x1f\0\0\0", "golden: version 1, with all features");
+        assert_eq!(&ours, b"CORECAST\x01\x00\x01\x00\x3f\0\0\0", "golden: version 1, with all features");
         assert_eq!(&offering(Features::NONE), b"CORECAST\x01\x00\x01\x00\0\0\0\0", "golden: version 1");
     }
 

@@ -11,6 +11,7 @@
 //! | `greeting`, `features` | the first 16 bytes each way, and the optional parts of the protocol that they offer |
 //! | `frame`, `parts`, `run` | the bodies of frames; payloads of several parts, and several messages in one frame |
 //! | `encode` | frames as bytes |
+//! | `routable` | frames that travel by topic |
 //! | `checked` | a body that has been checked, read again without a check |
 //! | `splitter`, `reader`, `partial` | whole frames in what was received; where it is kept; what has begun at its end |
 //! | `start` | where in a stream a subscription starts |
@@ -24,6 +25,7 @@ pub mod greeting;
 mod partial;
 pub mod parts;
 mod reader;
+mod routable;
 pub mod run;
 mod run_writer;
 pub mod splitter;

@@ -5,7 +5,7 @@ use corecast::internals::wire::run::{RunBytes, RunMessage};
 use proptest::prelude::*;
 
 /// The number of variants of a frame; `tests/golden.rs` fails when that changes.
-pub(crate) const VARIANTS: u8 = 31;
+pub(crate) const VARIANTS: u8 = 34;
 
 /// The parts of any frame.
 #[derive(Clone, Default, Debug)]
@@ -108,7 +108,10 @@ impl Parts {
             27 => Frame::Login { token: bytes },
             28 => Frame::PublishRefused { topic: bytes, text, publisher: a, code: b as u16 },
             29 => Frame::Ticket { ticket: bytes, publisher: a },
-            _ => Frame::TicketRules { key: bytes, epoch: a, now_ms: b },
+            30 => Frame::TicketRules { key: bytes, epoch: a, now_ms: b },
+            31 => Frame::Start { value: a, request: b as u32, subscriptions: c as u32, kind: d as u8 },
+            32 => Frame::Position { topic: bytes, publisher: a, sequence: b },
+            _ => Frame::Drain { endpoints: text, joined: bytes, ends: d as u8 },
         }
     }
 }

@@ -1,116 +1,112 @@
-//! CPU quotas of control groups, which stop all threads of a process for the rest of each period. Used by `host_check` alone.
+//! The quota of CPU time of this process: a limit of its control group, or of one above it. With a quota that is used up all threads
+//! stand still until its period is over.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder where control groups are mounted, by all distributions.
+/// Where control groups are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// A quota of a control group: all of its threads together have so many CPUs, over each period.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Quota {
+/// The smallest quota that applies.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct CpuQuota {
+    /// CPUs' worth of time.
     pub(super) cpus: f64,
     pub(super) period_us: u64,
-    /// The group, as /proc/PID/cgroup has it.
-    pub(super) group: String,
+    pub(super) group: PathBuf,
 }
 
-/// The least quota of this process, if it has one. `None`: the host does not report any groups.
-pub(super) fn of_this_process() -> Option<Option<Quota>> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    Some(least_quota(Path::new(GROUPS), &groups))
+/// The smallest quota that applies to this process.
+pub(super) fn of_process() -> Option<CpuQuota> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    find(Path::new(GROUPS), &groups)
 }
 
-/// The least quota of the groups that a process is in, and of those around them, see cgroups(7). Inside a container the groups
-/// may be named as they are outside, though only the container's own are mounted: those that are not there are passed over.
-fn least_quota(mounted: &Path, groups: &str) -> Option<Quota> {
-    let found = groups.lines().filter_map(folders_and_group).flat_map(|(folders, group)| {
-        let around: Vec<PathBuf> = Path::new(group).ancestors().map(Path::to_owned).collect();
-        folders.into_iter().flat_map(move |folder| {
-            around.clone().into_iter().filter_map(move |group| {
-                let inside = group.strip_prefix("/").unwrap_or(&group);
-                quota_of(&mounted.join(&folder).join(inside), &group)
-            })
-        })
-    });
-    found.min_by(|a, b| a.cpus.total_cmp(&b.cpus))
-}
-
-/// The folders of a hierarchy that may have quotas, below the mount, and the group in it: of a line such as `0::/a` (version 2) or
-/// `1:cpu,cpuacct:/a`.
-fn folders_and_group(line: &str) -> Option<(Vec<String>, &str)> {
-    let mut fields = line.splitn(3, ':');
-    let (number, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
-    if number == "0" && controllers.is_empty() {
-        return Some((vec![String::new(), "unified".to_owned()], group));
+/// Looks for the smallest quota of the groups in such a list (proc_pid_cgroup(5), under cgroups(7)), and of all above them.
+fn find(mounted: &Path, groups: &str) -> Option<CpuQuota> {
+    let mut least: Option<CpuQuota> = None;
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        // Version 2 has one tree for all controllers; version 1 one for each, in a folder of that name.
+        let top = match controllers {
+            "" => mounted.to_owned(),
+            controllers if controllers.split(',').any(|controller| controller == "cpu") => {
+                mounted.join(controllers)
+            }
+            _ => continue,
+        };
+        let own = top.join(path.trim_start_matches('/'));
+        for group in own.ancestors().take_while(|group| group.starts_with(&top)) {
+            let quota = quota_of(group).map(|(cpus, period_us)| CpuQuota {
+                cpus,
+                period_us,
+                group: group.to_owned(),
+            });
+            if let Some(quota) =
+                quota.filter(|quota| least.as_ref().is_none_or(|least| quota.cpus < least.cpus))
+            {
+                least = Some(quota);
+            }
+        }
     }
-    let has_quotas = controllers.split(',').any(|controller| controller == "cpu");
-    has_quotas.then(|| (vec!["cpu".to_owned(), controllers.to_owned()], group))
+    least
 }
 
-/// The quota in the folder of a group, if it has one.
-fn quota_of(folder: &Path, group: &Path) -> Option<Quota> {
-    let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
+/// The quota of one group, in CPUs and with its period in microseconds. `None`: it has none.
+fn quota_of(group: &Path) -> Option<(f64, u64)> {
+    let read = |file: &str| fs::read_to_string(group.join(file)).ok();
     let (quota, period) = match read("cpu.max") {
         Some(both) => {
-            let mut words = both.split_ascii_whitespace().map(str::to_owned);
-            (words.next()?, words.next()?)
+            let (quota, period) = both.trim().split_once(' ')?;
+            (quota.to_owned(), period.to_owned())
         }
         None => (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?),
     };
-    // `max`, or -1: there is none.
-    let quota_us: u64 = quota.trim().parse().ok()?;
-    let period_us: u64 = period.trim().parse().ok().filter(|period| *period > 0)?;
-    let group = group.to_string_lossy().into_owned();
-    Some(Quota { cpus: quota_us as f64 / period_us as f64, period_us, group })
+    // Neither `max` nor -1 is a number of this kind.
+    let (quota_us, period_us): (u64, u64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
+    (period_us > 0).then(|| (quota_us as f64 / period_us as f64, period_us))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A folder of groups with these files.
+    /// Control groups as the kernel shows them: files with their content.
     fn mounted(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let mounted = tempfile::tempdir().unwrap();
-        for (file, text) in files {
-            let path = mounted.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
+        for (file, content) in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().expect("it is in one")).expect("made");
+            fs::write(path, content).expect("written");
         }
-        mounted
-    }
-
-    fn found(files: &[(&str, &str)], groups: &str) -> Option<(f64, String)> {
-        let quota = least_quota(mounted(files).path(), groups)?;
-        Some((quota.cpus, quota.group))
+        dir
     }
 
     #[test]
-    fn the_least_quota_of_all_groups_around_counts() {
-        let files = [
-            ("a/cpu.max", "150000 100000\n"),
-            ("a/b/cpu.max", "max 100000\n"),
-            ("a/b/c/cpu.max", "20000 10000\n"),
-        ];
-        assert_eq!(found(&files, "0::/a/b/c\n"), Some((1.5, "/a".to_owned())));
-        assert_eq!(found(&files, "0::/a/b\n"), Some((1.5, "/a".to_owned())));
-        assert_eq!(found(&files, "0::/other\n"), None);
-        assert_eq!(found(&files[1..2], "0::/a/b\n"), None);
-        // Of a container whose groups are named as they are outside.
-        assert_eq!(found(&[("cpu.max", "50000 100000\n")], "0::/docker/x\n"), Some((0.5, "/".to_owned())));
+    fn the_smallest_quota_on_the_way_up_applies() {
+        let dir = mounted(&[
+            ("pod/cpu.max", "150000 100000\n"),
+            ("pod/box/cpu.max", "max 100000\n"),
+            ("pod/box/own/cpu.max", "800000 100000\n"),
+            ("other/cpu.max", "10000 100000\n"),
+        ]);
+        let found = find(dir.path(), "0::/pod/box/own\n").expect("there is one");
+        assert_eq!((found.cpus, found.period_us, found.group), (1.5, 100_000, dir.path().join("pod")));
+        for groups in ["0::/\n", "0::/pod2\n", "", "nothing\n", "1:memory:/pod\n"] {
+            assert_eq!(find(dir.path(), groups), None, "{groups:?}");
+        }
     }
 
     #[test]
-    fn groups_of_version_1_have_quotas_of_their_own() {
-        for folder in ["cpu", "cpu,cpuacct"] {
-            let quota = format!("{folder}/a/cpu.cfs_quota_us");
-            let period = format!("{folder}/a/cpu.cfs_period_us");
-            let files = [(quota.as_str(), "50000\n"), (period.as_str(), "100000\n")];
-            let groups = format!("5:memory:/b\n1:{folder}:/a\n0::/\n");
-            assert_eq!(found(&files, &groups), Some((0.5, "/a".to_owned())), "{folder}");
-            assert_eq!(found(&[(quota.as_str(), "-1\n"), files[1]], &groups), None);
-            assert_eq!(found(&[files[0], (period.as_str(), "0\n")], &groups), None);
-        }
-        assert_eq!(found(&[("cpuacct/cpu.cfs_quota_us", "1\n")], "1:cpuacct:/\nx\n"), None);
+    fn version_1_of_control_groups_is_read_too() {
+        let dir = mounted(&[
+            ("cpu,cpuacct/box/cpu.cfs_quota_us", "50000\n"),
+            ("cpu,cpuacct/box/cpu.cfs_period_us", "20000\n"),
+            ("cpu,cpuacct/cpu.cfs_quota_us", "-1\n"),
+            ("cpu,cpuacct/cpu.cfs_period_us", "100000\n"),
+        ]);
+        let found = find(dir.path(), "4:memory:/box\n3:cpu,cpuacct:/box\n").expect("there is one");
+        assert_eq!((found.cpus, found.period_us), (2.5, 20_000));
     }
 }

@@ -49,7 +49,7 @@ impl Doors {
         }
         let clock = &session.runtime.clock;
         let deadline = clock.now() + LOOK_UP_TIMEOUT;
-        let beside = || session.config.broker.beside(session.local_ip.get(), &id);
+        let beside = || session.destinations.current().beside(session.local_ip.get(), &id);
         let native = config.listen.clone().unwrap_or_else(beside);
         let mut listeners = config.listeners.clone();
         if native.is_encrypted() && listeners.tls.is_none() {

@@ -11,6 +11,7 @@ use super::asks::{PublishItem, PublisherEnds, PublisherTaskEnds};
 use super::executor::PublisherExecutor;
 use super::offer::{Offer, offer};
 use super::question::Question;
+use crate::client::brokers::Brokers;
 use crate::client::config::ClientConfig;
 use crate::client::connection_events::ConnectionEvents;
 use crate::client::deadline::Deadline;
@@ -19,7 +20,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{CLOSE_TIMEOUT_DEFAULT, DROP_LINGER, PUBLISH_BYTES_AHEAD};
 use crate::topic::Topic;
-use crate::transport::Endpoint;
 
 /// Publishes messages through a broker.
 ///
@@ -71,7 +71,7 @@ impl Publisher {
     /// # Errors
     /// `Invalid`, `Unreachable` when nobody answers within 5 s, `Refused`, `Protocol`, `Executor`.
     pub fn connect(broker: &str) -> Result<Publisher> {
-        Self::with_config(ClientConfig::new(broker.parse::<Endpoint>()?))
+        Self::with_config(ClientConfig::default().broker(broker.parse::<Brokers>()?))
     }
 
     /// As [`Publisher::connect`].
@@ -79,7 +79,7 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::connect`].
     pub async fn connect_async(broker: &str) -> Result<Publisher> {
-        Self::with_config_async(ClientConfig::new(broker.parse::<Endpoint>()?)).await
+        Self::with_config_async(ClientConfig::default().broker(broker.parse::<Brokers>()?)).await
     }
 
     /// As [`Publisher::connect`], with everything chosen.

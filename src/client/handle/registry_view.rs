@@ -9,12 +9,12 @@ use corecast_executors::{Inbox, Link, RecvTimeout, block_on};
 use super::asks::{ListAsk, RegistryEnds};
 use super::executor::ask_for_registry;
 use super::question::Line;
+use crate::client::brokers::Brokers;
 use crate::client::config::{ClientConfig, Sessions};
 use crate::client::connection_events::ConnectionEvents;
 use crate::client::deadline::Deadline;
 use crate::client::listed::{Listed, PublisherChange};
 use crate::error::Result;
-use crate::transport::Endpoint;
 
 /// A view of a broker's registry. It goes on when the broker comes back after it was away.
 ///
@@ -50,7 +50,7 @@ impl RegistryView {
     /// `Invalid`, `Unreachable` when nobody answers within 5 s, `TimedOut` when the watch is not confirmed within them,
     /// `Refused`, `Protocol`, `Executor`.
     pub fn connect(broker: &str) -> Result<RegistryView> {
-        Self::with_config(ClientConfig::new(broker.parse::<Endpoint>()?))
+        Self::with_config(ClientConfig::default().broker(broker.parse::<Brokers>()?))
     }
 
     /// As [`RegistryView::connect`].
@@ -58,7 +58,7 @@ impl RegistryView {
     /// # Errors
     /// As for [`RegistryView::connect`].
     pub async fn connect_async(broker: &str) -> Result<RegistryView> {
-        Self::with_config_async(ClientConfig::new(broker.parse::<Endpoint>()?)).await
+        Self::with_config_async(ClientConfig::default().broker(broker.parse::<Brokers>()?)).await
     }
 
     /// As [`RegistryView::connect`], with everything chosen. It has a session of its own, whatever is chosen.

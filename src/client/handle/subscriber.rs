@@ -12,12 +12,12 @@ use futures_lite::stream::{Stream, unfold};
 use super::asks::SubscriberEnds;
 use super::executor::ask_for_subscriber;
 use super::question::Line;
+use crate::client::brokers::Brokers;
 use crate::client::config::ClientConfig;
 use crate::client::connection_events::ConnectionEvents;
 use crate::client::message::Event;
 use crate::error::Result;
 use crate::topic::Filter;
-use crate::transport::Endpoint;
 
 /// Receives the messages of the topics that its filters match, and a [`Gap`](crate::Gap) wherever some are missing.
 /// Dropped, it is unsubscribed.
@@ -52,7 +52,7 @@ impl Subscriber {
     /// `Invalid`, `Unreachable` when nobody answers within 5 s, `TimedOut` when the subscription is not confirmed within them,
     /// `Refused`, `Protocol`, `Executor`.
     pub fn connect(broker: &str, filters: &[Filter]) -> Result<Subscriber> {
-        Self::with_config(ClientConfig::new(broker.parse::<Endpoint>()?), filters)
+        Self::with_config(ClientConfig::default().broker(broker.parse::<Brokers>()?), filters)
     }
 
     /// As [`Subscriber::connect`].
@@ -60,7 +60,7 @@ impl Subscriber {
     /// # Errors
     /// As for [`Subscriber::connect`].
     pub async fn connect_async(broker: &str, filters: &[Filter]) -> Result<Subscriber> {
-        Self::with_config_async(ClientConfig::new(broker.parse::<Endpoint>()?), filters).await
+        Self::with_config_async(ClientConfig::default().broker(broker.parse::<Brokers>()?), filters).await
     }
 
     /// As [`Subscriber::connect`], with everything chosen.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use corecast_executors::{Either, MonotonicNs, first};
 
 use super::incoming::{Arrived, Fault, Incoming};
-use super::life::Session;
+use super::life::{ServedUntil, Session, is_final};
 use super::listeners::Listeners;
 use super::peer::Peer;
 use crate::auth::Secret;
@@ -16,11 +16,24 @@ use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::fanout::OverflowPolicy;
 use crate::ids::SubscriberId;
 use crate::limits::HANDSHAKE_DEADLINE;
-use crate::transport::{Stream, connect};
+use crate::transport::{Endpoint, Stream, connect};
 use crate::wire::{Frame, FrameKind};
 
 /// The first byte of the alert of a server that speaks TLS and was greeted without.
 const TLS_ALERT: u8 = 0x15;
+
+/// The end of reading.
+enum ReadEnd {
+    Ended(Error),
+    /// The session goes on over another connection, and this one has more to read.
+    Left(Incoming),
+}
+
+impl From<Error> for ReadEnd {
+    fn from(error: Error) -> Self {
+        ReadEnd::Ended(error)
+    }
+}
 
 /// The outcome of a turn of reading.
 enum Turn {
@@ -29,10 +42,22 @@ enum Turn {
 }
 
 impl Session {
-    /// Connects to the first endpoint of the peer that answers.
+    /// Connects to the first endpoint of the peer that answers, beginning with the one whose turn it is.
     pub(super) async fn connect(&self) -> Result<Rc<Stream>> {
+        let (stream, endpoint) = match self.transfer.take_next() {
+            Some(next) => next,
+            None => self.connect_to_first(&self.destinations.in_turn()).await?,
+        };
+        self.local_ip.set(stream.local_ip());
+        self.place.replace(endpoint.at(stream.peer()));
+        self.destinations.on_connected(&endpoint);
+        Ok(stream)
+    }
+
+    /// Connects to the first of these that answers.
+    pub(super) async fn connect_to_first(&self, endpoints: &[Endpoint]) -> Result<(Rc<Stream>, Endpoint)> {
         let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
-        for endpoint in &self.endpoints {
+        for (at, endpoint) in endpoints.iter().enumerate() {
             if self.wants_encryption && endpoint.is_open_to_readers() {
                 let text = format!(
                     "{} listens without encryption, at {endpoint}, and this client reaches its broker over TLS alone",
@@ -41,27 +66,29 @@ impl Session {
                 failed = Error::new(ErrorKind::Unreachable, text);
                 continue;
             }
-            let attempt = |time| self.runtime.clock.until(self.attempt_deadline(time));
+            // Those behind it get their share of the time in which a first connection is tried.
+            let left = endpoints.len() - at;
+            let attempt = |time| self.runtime.clock.until(self.attempt_deadline_of(time, left));
             match connect(endpoint, &self.config.connect, attempt).await {
-                Ok(stream) => {
-                    self.local_ip.set(stream.local_ip());
-                    self.place.replace(endpoint.at(stream.peer()));
-                    return Ok(Rc::new(stream));
-                }
+                Ok(stream) => return Ok((Rc::new(stream), endpoint.clone())),
                 Err(error) => {
-                    failed = match self.peer {
+                    let error = match self.peer {
                         Peer::Broker => error.at_broker(endpoint),
                         peer @ Peer::Publisher(_) => error.at_peer(&peer, endpoint),
-                    }
+                    };
+                    let is_first = at == 0 || self.peer != Peer::Broker;
+                    failed = if is_first { error } else { both(&failed, &error) };
                 }
             }
         }
         Err(failed)
     }
 
-    /// When an attempt that may take so long is over: at the latest when the first connection is given up.
-    fn attempt_deadline(&self, time: Duration) -> MonotonicNs {
-        self.patience.at_most(self.runtime.clock.now() + time)
+    /// When an attempt that may take so long is over, where so many endpoints are left to be tried, this one among them: each has
+    /// its share of the time in which a first connection is tried.
+    fn attempt_deadline_of(&self, time: Duration, left: usize) -> MonotonicNs {
+        let (now, left) = (self.runtime.clock.now(), left.max(1) as u32);
+        now + self.patience.at_most(now + time * left).saturating_since(now) / left
     }
 
     /// Reads the token to log in with, if there is one.
@@ -73,38 +100,46 @@ impl Session {
     }
 
     /// Serves one connection until it ends, and says why it did.
-    pub(super) async fn serve(self: &Rc<Self>, stream: Rc<Stream>, login: Option<Secret>) -> Error {
+    pub(super) async fn serve(self: &Rc<Self>, stream: Rc<Stream>, login: Option<Secret>) -> ServedUntil {
         self.state.borrow_mut().on_connected(&self.config, login, self.runtime.clock.now());
         *self.stream.borrow_mut() = Some(Rc::clone(&stream));
         self.send.raise();
-        let error = self.read_pump(&stream).await;
+        let end = self.read_pump(&stream).await;
         *self.stream.borrow_mut() = None;
+        let error = match end {
+            ReadEnd::Ended(error) => error,
+            ReadEnd::Left(incoming) => {
+                self.on_left(stream, incoming);
+                return ServedUntil::Left;
+            }
+        };
+        self.on_cut_off();
         // A send pump that waits for this stream is let go.
         let _ = stream.shutdown_both();
         let error = if self.fell_silent.get() { self.has_fallen_silent() } else { error };
         let refusal = self.state.borrow_mut().refusal.take();
-        refusal.map_or(error, |(code, text)| {
+        ServedUntil::Ended(refusal.map_or(error, |(code, text)| {
             Error::new(ErrorKind::Refused(code), format!("{} refused: {text} ({code})", self.place.borrow()))
-        })
+        }))
     }
 
-    async fn read_pump(self: &Rc<Self>, stream: &Stream) -> Error {
+    async fn read_pump(self: &Rc<Self>, stream: &Rc<Stream>) -> ReadEnd {
         let clock = &self.runtime.clock;
-        let handshake_deadline = self.attempt_deadline(HANDSHAKE_DEADLINE);
+        let handshake_deadline = self.attempt_deadline_of(HANDSHAKE_DEADLINE, self.destinations.own());
         let mut incoming = Incoming::default();
         loop {
-            let readable = if self.state.borrow().is_open() {
+            let readable = if self.state.borrow().is_served() {
                 stream.readable().await
             } else {
                 match first(stream.readable(), clock.until(handshake_deadline)).await {
                     Either::Left(readable) => readable,
                     Either::Right(()) => {
-                        return self.silent(stream, incoming.is_greeted());
+                        return self.silent(stream, incoming.is_greeted()).into();
                     }
                 }
             };
             if let Err(error) = readable {
-                return self.failed(stream, incoming.is_greeted(), error);
+                return self.failed(stream, incoming.is_greeted(), error).into();
             }
             let was_open = self.state.borrow().is_open();
             let turn = self.turn(stream, &mut incoming);
@@ -112,10 +147,14 @@ impl Session {
                 self.on_open();
             }
             if let Turn::Ended(error) = turn {
-                return error;
+                return error.into();
             }
             if let Err(error) = self.check_peer() {
-                return error;
+                return error.into();
+            }
+            self.follow_drain(stream);
+            if self.state.borrow().has_left() {
+                return ReadEnd::Left(incoming);
             }
             self.hear_news();
             self.report_denied();
@@ -183,7 +222,11 @@ impl Session {
         {
             self.report.add_missed(known_count(missed).unwrap_or(1));
         }
-        self.listeners().tell(frame);
+        if self.transfer.is_plain() {
+            self.listeners().tell(frame);
+        } else {
+            self.hear_in_transfer(frame);
+        }
         false
     }
 
@@ -339,6 +382,12 @@ impl Session {
         self.changed.wake_all();
         true
     }
+}
+
+/// The error of two brokers that could not be connected to: it is for good only if both are.
+fn both(one: &Error, other: &Error) -> Error {
+    let kind = if is_final(other) { one.kind() } else { other.kind() };
+    Error::new(kind, format!("{one}; {other}"))
 }
 
 #[cfg(all(test, feature = "broker"))]

@@ -12,6 +12,7 @@ use corecast_executors::{MonotonicNs, TICK, TICKS_PER_REST, Wake, first, spawn_l
 use tracing::warn;
 
 use super::announcement::Announcement;
+use super::destinations::Destinations;
 use super::dials::DialPermit;
 use super::holds::{Blocking, Holds};
 use super::introductions::Introductions;
@@ -21,6 +22,7 @@ use super::returning::Returning;
 use super::runtime::{ClientRuntime, Ticked};
 use super::sinks::Sinks;
 use super::state::State;
+use super::transfer::Transfer;
 use crate::auth::Secret;
 use crate::client::config::ClientConfig;
 use crate::client::connection_events::{ConnectionEvent, ConnectionReport};
@@ -40,7 +42,7 @@ pub(in crate::client) struct Session {
     pub(in crate::client) state: RefCell<State>,
     pub(in crate::client) peer: Peer,
     /// Where the peer is; the first that answers.
-    pub(in crate::client) endpoints: Vec<Endpoint>,
+    pub(in crate::client) destinations: Destinations,
     /// Nobody on the way may read along: its client has chosen a broker over TLS.
     pub(super) wants_encryption: bool,
     /// Shared with the sessions to direct publishers.
@@ -70,6 +72,8 @@ pub(in crate::client) struct Session {
     pub(super) closing: Cell<bool>,
     /// The patience of its users while it is not open.
     pub(super) patience: Patience,
+    /// Its way to another broker, when its own is about to end.
+    pub(super) transfer: Transfer,
     /// Why the last connection that was open ended; `None` until one has.
     lost: RefCell<Option<Loss>>,
     /// The endpoint of its connection, with the address that it leads to, for errors.
@@ -93,6 +97,16 @@ pub(super) struct ConnectionEnd {
     pub(super) error: Error,
     /// The time for which the session was open; `None` if it was not.
     pub(super) held_for: Option<Duration>,
+    /// The session goes on over another connection, which stands already.
+    pub(super) has_left: bool,
+}
+
+/// The end of a connection that was served.
+pub(super) enum ServedUntil {
+    /// It has ended, for this reason.
+    Ended(Error),
+    /// The session has left it, to go on over another one.
+    Left,
 }
 
 /// The end of an open connection.
@@ -107,7 +121,8 @@ impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
     pub(in crate::client) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
         let give_up = runtime.clock.now() + config.connect_timeout;
-        let broker = (Peer::Broker, vec![config.broker.clone()], config.broker.is_encrypted());
+        let endpoints = config.broker.endpoints().to_vec();
+        let broker = (Peer::Broker, endpoints, config.broker.are_encrypted());
         let session = Self::make(runtime, config, broker, Some(give_up), Shared::default());
         spawn_local(Rc::clone(&session).run()).detach();
         session
@@ -117,7 +132,7 @@ impl Session {
     pub(super) fn start_direct(self: &Rc<Self>, registration: &Registration) -> Rc<Self> {
         let endpoints = &registration.endpoints;
         let mut config = self.config.clone().without_credentials();
-        config.broker = endpoints.first().cloned().unwrap_or_default();
+        config.broker = endpoints.first().cloned().unwrap_or_default().into();
         let shared = Shared {
             sinks: Rc::clone(&self.sinks),
             changed: Rc::clone(&self.changed),
@@ -141,12 +156,13 @@ impl Session {
             place: RefCell::new(config.broker.to_string()),
             config,
             peer,
-            endpoints,
+            destinations: Destinations::new(endpoints),
             wants_encryption,
             introducer,
             introductions: RefCell::default(),
             returning: RefCell::default(),
             patience: Patience::new(runtime.clock.now(), give_up),
+            transfer: Transfer::default(),
             lost: RefCell::default(),
             local_ip: Cell::new(None),
             state: RefCell::new(State::new(runtime.clock.now())),
@@ -248,11 +264,12 @@ impl Session {
             return;
         }
         self.returning.borrow_mut().clear();
+        self.on_transferred();
         self.report.change(ConnectionEvent::Connected);
         if self.lost.take().is_some_and(|loss| loss.is_logged) {
             let away = self.patience.away(self.runtime.clock.now());
             let away = format_args!("{:.1} s", away.as_secs_f64());
-            warn!(broker = %self.config.broker, %away, "connected to the broker again");
+            warn!(broker = %self.destinations.current(), %away, "connected to the broker again");
         }
     }
 
@@ -275,7 +292,7 @@ impl Session {
 
     /// True if the peer's loss, of this kind, has not been logged lately, by this session or another.
     pub(super) fn is_worth_telling(&self, what: ErrorKind) -> bool {
-        let loss = (self.peer, self.config.broker.clone(), what);
+        let loss = (self.peer, self.config.broker.first().clone(), what);
         self.runtime.losses_told.borrow_mut().add(loss, self.runtime.clock.now())
     }
 
@@ -316,16 +333,23 @@ impl Session {
     async fn run(self: Rc<Self>) {
         let mut pause = RECONNECT_PAUSE_MIN;
         let mut previous = None;
+        let mut refusals = 0;
         while !self.closing.get() {
-            let ConnectionEnd { error, held_for } = self.live_once(None).await;
+            let ConnectionEnd { error, held_for, has_left } = self.live_once(None).await;
             if held_for.is_some() {
                 self.patience.on_held();
-                pause = RECONNECT_PAUSE_MIN;
+                (pause, refusals) = (RECONNECT_PAUSE_MIN, 0);
             }
             self.doubt_introductions();
+            if has_left {
+                continue;
+            }
             let given_up = self.patience.is_over(self.runtime.clock.now());
             let may_be_let_in_later = self.may_be_let_in_later(&error, held_for.is_some());
-            if (is_final(&error) && !may_be_let_in_later) || given_up {
+            let is_refused = is_final(&error) && !may_be_let_in_later;
+            refusals = if is_refused { refusals + 1 } else { 0 };
+            // Where several brokers may be used, each may refuse once.
+            if (is_refused && refusals >= self.destinations.in_turn().len()) || given_up {
                 // The last attempt may only have run out of time: the one before it says what is wrong.
                 let why = previous.filter(|_| given_up && !is_final(&error));
                 return self.end(why.as_ref().unwrap_or(&error));
@@ -356,7 +380,7 @@ impl Session {
     }
 
     /// Waits for so long, or until everybody has left.
-    async fn pause(&self, pause: Duration) {
+    pub(super) async fn pause(&self, pause: Duration) {
         let over = self.runtime.clock.until(self.runtime.clock.now() + pause);
         first(over, self.changed.until(|| self.closing.get().then_some(()))).await;
     }
@@ -370,14 +394,30 @@ impl Session {
     pub(super) async fn live_once(self: &Rc<Self>, permit: Option<DialPermit>) -> ConnectionEnd {
         let connected = self.connect_with_token().await;
         drop(permit);
-        let error = match connected {
+        let served = match connected {
             // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
-            Ok(_) if self.closing.get() => self.closed_by_client(),
-            Ok((stream, login)) => self.serve(stream, login).await,
-            Err(error) => error,
+            Ok(_) if self.closing.get() => ServedUntil::Ended(self.closed_by_client()),
+            Ok((stream, login)) => {
+                let served = self.serve(stream, login).await;
+                self.destinations.on_ended();
+                served
+            }
+            Err(error) => ServedUntil::Ended(error),
         };
         let now = self.runtime.clock.now();
         let open_since = self.state.borrow().open_since();
+        let held_for = open_since.map(|since| now.saturating_since(since));
+        let error = match served {
+            ServedUntil::Ended(error) => error,
+            ServedUntil::Left => {
+                self.patience.on_lost(now);
+                self.state.borrow_mut().subscribers.on_lost(ErrorKind::Lost);
+                self.state.borrow_mut().on_disconnected();
+                self.changed.wake_all();
+                let error = Error::new(ErrorKind::Lost, "the session has left its broker");
+                return ConnectionEnd { error, held_for, has_left: true };
+            }
+        };
         if open_since.is_some() {
             self.patience.on_lost(match self.fell_silent.take() {
                 true => self.state.borrow().last_heard(),
@@ -388,7 +428,7 @@ impl Session {
         self.patience.on_failed(&error);
         self.state.borrow_mut().on_disconnected();
         self.changed.wake_all();
-        ConnectionEnd { error, held_for: open_since.map(|since| now.saturating_since(since)) }
+        ConnectionEnd { error, held_for, has_left: false }
     }
 
     fn closed_by_client(&self) -> Error {
@@ -411,6 +451,7 @@ impl Ticked for Session {
         self.check_introductions(now);
         self.warn_of_complaint(now);
         self.warn_of_loss();
+        self.forget_overlap(now);
         if self.peer == Peer::Broker {
             self.report.on_tick(now);
         }

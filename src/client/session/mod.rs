@@ -26,13 +26,17 @@
 //! | `returning` | subscribers whose gap waits until those publishers have confirmed them |
 //! | `paused`, `promise` | the memory of such a stream between two connections; the promise to a subscriber that its misses are told |
 //! | `track` | the last messages that a subscriber has had, from which it goes on |
+//! | `destinations` | the endpoints of the other end, in turn |
+//! | `elsewhere` | its way from a broker that is about to end to another one; in `transfer` and `leaving`, the state of that, in `overlap`, the two streams of messages meanwhile |
 //! | `dials`, `losses` | permits to connect to them; the losses that were logged lately |
 //! | `runtime` | what all sessions of one executor share |
 
 mod announcement;
 mod connection;
 mod credentials;
+mod destinations;
 mod dials;
+mod elsewhere;
 mod heard;
 mod hearing;
 mod holds;
@@ -41,12 +45,14 @@ mod in_memory;
 mod incoming;
 mod introduced;
 mod introductions;
+mod leaving;
 mod life;
 mod listeners;
 mod losses;
 mod named;
 mod naming;
 mod out;
+mod overlap;
 mod patience;
 mod paused;
 mod peer;
@@ -65,6 +71,7 @@ mod subscriber_counts;
 mod subscribers;
 mod tickets;
 mod track;
+mod transfer;
 mod unacked;
 mod uncovered;
 mod waiting;

@@ -12,6 +12,7 @@ use corecast_executors::MonotonicNs;
 use super::announcement::Announcement;
 use super::credentials::Credentials;
 use super::hearing::Hearing;
+use super::leaving::Leaving;
 use super::naming::{Departure, Naming};
 use super::out::{OutBuffer, messages_in};
 use super::paused::PausedStream;
@@ -96,6 +97,7 @@ pub(in crate::client) struct State {
     /// The number and the ticket of the session that was open last.
     previous: (u64, u64),
     hearing: Hearing,
+    leaving: Leaving,
     open_since: Option<MonotonicNs>,
 }
 
@@ -131,6 +133,7 @@ impl State {
             unacked: Unacked::new(now),
             previous: (0, 0),
             hearing: Hearing::new(now),
+            leaving: Leaving::default(),
             open_since: None,
         }
     }
@@ -145,16 +148,21 @@ impl State {
 
     /// Since when it is open.
     pub(super) fn open_since(&self) -> Option<MonotonicNs> {
-        self.open_since.filter(|_| self.is_open())
+        self.open_since.filter(|_| self.is_served())
     }
 
     pub(in crate::client) fn is_open(&self) -> bool {
         matches!(self.phase, ClientPhase::Open)
     }
 
+    /// True while the broker serves it: it is open, or leaves.
+    pub(super) fn is_served(&self) -> bool {
+        self.is_open() || self.leaving.is_begun()
+    }
+
     /// Longest body of a frame that is taken from the peer now: nobody has asked for more than a welcome before that.
     pub(super) fn frame_bytes_max_of_peer(&self) -> usize {
-        if !self.is_open() {
+        if !self.is_served() {
             return WELCOME_BYTES_MAX;
         }
         self.terms.frame_bytes_max.clamp(WELCOME_BYTES_MAX, FRAME_BYTES_MAX_LIMIT)
@@ -189,6 +197,7 @@ impl State {
         self.overstep = None;
         self.naming.on_connected();
         self.tickets.on_connected();
+        self.leaving.begin_anew();
         self.next_modes = ModeRules::default();
         self.hearing.on_connected(now);
         self.out.push_greeting();
@@ -212,7 +221,7 @@ impl State {
     }
 
     /// The broker's welcome: asks again for all that must be in force, then goes on with what was held.
-    fn on_welcome(&mut self, terms: Terms) {
+    fn on_welcome(&mut self, terms: Terms, epoch: u64) {
         self.terms = terms;
         self.phase = ClientPhase::Open;
         if self.features.has(Features::RUNS) {
@@ -229,8 +238,9 @@ impl State {
             self.modes = Rc::new(modes);
         }
         self.uncovered.clear();
+        let may_miss = !self.leaving.on_welcome(epoch);
         let (subscribers, mut asking) = self.asking();
-        subscribers.ask_again(&before, &mut asking, now);
+        subscribers.ask_again(&before, &mut asking, now, may_miss);
         self.counts.ask_again(&mut self.out);
         if let Some(announcement) = &mut self.announcement {
             announcement.on_lease_lost();
@@ -255,10 +265,14 @@ impl State {
         let mut kept = self.out.take_unsent_publishes();
         kept.append(&mut self.held);
         self.held = kept;
+        if self.leaving.is_confirmed() {
+            self.unacked.on_all_taken();
+        }
         if self.unacked.on_disconnected() {
             self.losses += 1;
         }
         self.requests.on_disconnected();
+        self.leaving.begin_anew();
         self.subscribers.on_disconnected(self.hearing.received_at());
         if !matches!(self.phase, ClientPhase::Failed(..)) {
             self.phase = ClientPhase::Opening;
@@ -353,7 +367,7 @@ impl State {
     pub(super) fn on_control(&mut self, frame: Frame<'_>) {
         match frame {
             _ if self.overstep.is_some() => {}
-            Frame::Welcome { .. } if self.is_open() => {
+            Frame::Welcome { .. } if self.is_served() => {
                 self.overstep = Some("welcomed a session that is open".to_owned());
             }
             Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
@@ -362,11 +376,12 @@ impl State {
             Frame::Welcome { session, epoch, ticket, frame_bytes_max, heartbeat_ms, overflow } => {
                 self.previous = (session, ticket);
                 self.subscribers.on_broker(epoch, self.features);
-                self.on_welcome(Terms {
+                let terms = Terms {
                     frame_bytes_max: frame_bytes_max as usize,
                     heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
                     overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
-                });
+                };
+                self.on_welcome(terms, epoch);
                 if self.naming.on_welcome(epoch) {
                     self.subscribers.on_stranger_gone();
                 }
@@ -392,6 +407,7 @@ impl State {
             Frame::Pong { token } => {
                 self.subscribers.on_pong(MonotonicNs(token), self.hearing.received_at());
             }
+            drain @ Frame::Drain { .. } => self.on_drain(drain),
             other => self.on_registry_frame(other),
         }
     }
@@ -544,10 +560,26 @@ impl State {
 
     /// A tick: heartbeats and acknowledgements. `true`: the broker was silent for too long, give it up.
     pub(in crate::client) fn on_tick(&mut self, now: MonotonicNs, reading: bool) -> bool {
-        if !self.is_open() {
+        if !self.is_served() {
             self.hearing.on_idle_tick(now);
             return false;
         }
+        if self.is_open() {
+            self.ask_on_tick(now);
+        }
+        let heartbeat = self.terms.heartbeat;
+        if self.hearing.wants_ping(now, !self.out.is_empty(), heartbeat) {
+            self.out.push(&Frame::Ping { token: now.0 });
+        }
+        let is_silent = self.hearing.is_too_silent(now, reading, heartbeat);
+        if is_silent {
+            self.naming.on_cut_off();
+        }
+        is_silent
+    }
+
+    /// Asks for acknowledgements, and announces what is due.
+    fn ask_on_tick(&mut self, now: MonotonicNs) {
         if self.unacked.wants_ack(now) {
             let request = self.requests.next(Asked::Ack).0;
             self.out.push(&Frame::Flush { request });
@@ -562,18 +594,10 @@ impl State {
             }
             self.announcement = Some(announcement);
         }
-        let heartbeat = self.terms.heartbeat;
-        if self.hearing.wants_ping(now, !self.out.is_empty(), heartbeat) {
-            self.out.push(&Frame::Ping { token: now.0 });
-        }
-        let is_silent = self.hearing.is_too_silent(now, reading, heartbeat);
-        if is_silent {
-            self.naming.on_cut_off();
-        }
-        is_silent
     }
 }
 
+mod departing;
 mod refusals;
 #[cfg(test)]
 mod tests;

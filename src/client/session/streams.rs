@@ -440,7 +440,7 @@ impl Session {
         if in_order || self.is_left() || !self.is_worth_telling(error.kind()) {
             return;
         }
-        let endpoint = endpoints_to_lines(&self.endpoints).replace('\n', " ");
+        let endpoint = endpoints_to_lines(&self.destinations.in_turn()).replace('\n', " ");
         if opened {
             warn!(%publisher, endpoint, %error, "the stream of a direct publisher was cut off");
         } else {

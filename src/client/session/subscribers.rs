@@ -2,6 +2,7 @@
 //! that was lost.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,8 +36,10 @@ pub(in crate::client) struct Subscribers {
     /// Messages that they have had lately, if they go on from there.
     track: Track,
     resumes: bool,
-    /// The broker of the connection before is still there, and can go on from there.
+    /// The broker of the connection before is still there, or has ended in order, and this one can go on from there.
     may_resume: bool,
+    /// The broker of the connection before has ended in order, and they have had all that it had for them.
+    has_all: bool,
     /// The run of the broker that welcomed last.
     broker: Option<u64>,
     /// The number of those that get history now.
@@ -100,6 +103,7 @@ impl Default for Subscribers {
             track: Track::default(),
             resumes: false,
             may_resume: false,
+            has_all: false,
             broker: None,
             with_history: 0,
             caught_up: Vec::new(),
@@ -110,8 +114,15 @@ impl Default for Subscribers {
 
 impl Subscribers {
     /// The session has just opened: asks again for all that must be in force. Who had it before, and does not hear
-    /// from direct publishers alone, by the modes of before and of now, may have missed something of the broker's.
-    pub(super) fn ask_again(&mut self, before: &ModeRules, asking: &mut Asking<'_>, now: MonotonicNs) {
+    /// from direct publishers alone, by the modes of before and of now, may have missed something of the broker's, if anybody may
+    /// have.
+    pub(super) fn ask_again(
+        &mut self,
+        before: &ModeRules,
+        asking: &mut Asking<'_>,
+        now: MonotonicNs,
+        may_miss: bool,
+    ) {
         let may_be_proxied = |filter: &Filter| {
             asking.modes.may_have(Mode::Proxy, filter) || before.may_have(Mode::Proxy, filter)
         };
@@ -137,7 +148,10 @@ impl Subscribers {
         if self.resumes && !may_resume {
             self.track.begin(now);
         }
-        let misses = |s: &&mut Subscribed| s.promise.is_made() && proxied(s) && s.history != History::Resumes;
+        let misses = |s: &&mut Subscribed| {
+            let misses = may_miss || s.history == History::Lost;
+            misses && s.promise.is_made() && proxied(s) && s.history != History::Resumes
+        };
         for subscribed in self.by_id.values_mut().filter(misses) {
             subscribed.promise.break_it();
         }
@@ -164,7 +178,9 @@ impl Subscribers {
     /// The broker has welcomed; it is this run of it, and has these features.
     pub(super) fn on_broker(&mut self, broker: u64, features: Features) {
         let is_same = self.broker.replace(broker) == Some(broker);
-        self.may_resume = self.resumes && is_same && features.has(Features::HISTORY);
+        // Of a broker that has ended in order nothing is missing: what the next one has taken is all there is.
+        let has_all = mem::take(&mut self.has_all);
+        self.may_resume = self.resumes && (is_same || has_all) && features.has(Features::HISTORY);
     }
 
     /// A ping that was sent at that time is answered.
@@ -231,7 +247,7 @@ impl Subscribers {
         if subscribed.outstanding > 0 {
             return;
         }
-        match std::mem::replace(&mut subscribed.history, History::None) {
+        match mem::replace(&mut subscribed.history, History::None) {
             History::None => {}
             History::Begun => {
                 self.with_history -= 1;
@@ -322,6 +338,8 @@ impl Subscribers {
     /// An open connection has ended, and why: before this end is told in a gap, a later one that says less does not
     /// take its place.
     pub(super) fn on_lost(&mut self, kind: ErrorKind) {
+        self.has_all = kind == ErrorKind::Refused(ErrorCode::ShuttingDown)
+            && self.by_id.values().all(|s| s.outstanding == 0 && s.history == History::None);
         let reason = GapReason::of_loss(kind);
         if self.untold == 0 || reason != GapReason::Reconnect {
             self.lost_by = reason;
@@ -489,6 +507,26 @@ impl Subscribers {
     /// Goes on after a connection that was lost for this reason.
     pub(super) fn resume(&mut self, lost_by: GapReason) {
         self.lost_by = lost_by;
+    }
+
+    /// True if all that was asked for anybody is answered.
+    pub(super) fn are_answered(&self) -> bool {
+        self.by_id.values().all(|s| s.outstanding == 0 || s.refusal.is_some())
+    }
+
+    /// Subscribers may have missed something that was not to be missed. Returns those that are in force, to be told now; the others
+    /// are told when they are.
+    pub(super) fn on_overlap_cut(&mut self, is_open: bool) -> Vec<SubscriberId> {
+        let mut in_force = Vec::new();
+        for (id, subscribed) in self.by_id.iter_mut().filter(|(_, s)| s.promise.is_made()) {
+            if is_open && subscribed.outstanding == 0 {
+                in_force.push(*id);
+            } else {
+                subscribed.promise.break_it();
+            }
+        }
+        self.count_untold();
+        in_force
     }
 
     /// True if all that was asked for this subscriber is answered.

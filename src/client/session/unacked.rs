@@ -49,6 +49,12 @@ impl Unacked {
         self.before.clear();
     }
 
+    /// The broker has taken everything that was published.
+    pub(super) fn on_all_taken(&mut self) {
+        self.on_ack();
+        self.since.clear();
+    }
+
     /// The connection is lost. Gives whether messages may be lost with it.
     pub(super) fn on_disconnected(&mut self) -> bool {
         self.asked = false;

@@ -189,7 +189,9 @@ impl Starts {
             _ => 0,
         };
         let keeps_all = |filter: &Filter| base.log.as_ref().is_some_and(|log| log.keeps_all_of(filter));
-        let is_unsure = !filters.iter().all(keeps_all);
+        // What carriers bring is kept nowhere.
+        let has_carriers = base.links.neighbours().any(|neighbour| usize::from(neighbour.0) >= shards);
+        let is_unsure = has_carriers || !filters.iter().all(keeps_all);
         let mut replay = Replay::new(id, filters, (starting.start, since), shards);
         if let Some((positions, _)) = starting.resumes.take() {
             replay = replay.resuming(Resume::new(positions, since), is_unsure);
@@ -200,7 +202,6 @@ impl Starts {
             base.answer(id, &Frame::Done { request });
         }
         membership.set_hears(base, id, (me.into(), true));
-        // What carriers bring is kept nowhere.
         for carrier in base.links.neighbours().filter(|neighbour| usize::from(neighbour.0) >= shards) {
             membership.set_hears(base, id, (carrier, true));
         }
