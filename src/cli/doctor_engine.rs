@@ -43,7 +43,8 @@ pub(super) fn engine_findings(args: &DoctorEngineArgs) -> Result<Vec<Finding>, F
     if args.engine.is_empty() {
         return Ok(Vec::new());
     }
-    let credentials = args.engine_credentials.as_ref().map(EngineCredentials::read).transpose()?;
+    let credentials = args.engine_credentials.as_ref().map(EngineCredentials::read).transpose();
+    let credentials = credentials.map_err(|error| error.at_field("engine_credentials"))?;
     let longest = args.frame_bytes_max.0;
     let config = BrokerConfig::default()
         .engine(args.engine.clone())

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::client_args::ClientArgs;
 use super::interrupt::{Interrupt, LAST_LINE_TIME};
 use super::output::{Format, json_line, print};
+use super::registry::no_view;
 use super::round_trips::{RoundTrips, micros};
 use super::{Exit, Failure};
 use crate::RegistryView;
@@ -71,7 +72,7 @@ pub(super) fn run(args: PingArgs) -> Result<Exit, Failure> {
     let Some(connected) = interrupt.unless_asked(RegistryView::with_config_async(config)) else {
         return Ok(Exit::Fine);
     };
-    let mut view = connected.map_err(|error| Failure::not_connected(error, Some(timeout), timeout))?;
+    let mut view = connected.map_err(|error| no_view(error, Some(timeout), timeout))?;
     let connect_us = us(start.elapsed());
     let is_json = args.output == Format::Json;
     match is_json {
