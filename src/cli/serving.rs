@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::http_address::HttpAddress;
-use crate::config::{FilePath, One, Optional, Plain, Switch, TimeSpan};
+use crate::config::{FilePath, List, One, Optional, Plain, Switch, TimeSpan};
 use crate::limits::DRAIN_DEFAULT;
 
 configuration! {
@@ -14,9 +14,9 @@ configuration! {
         /// Drain timeout on shutdown.
         drain_timeout: Duration = DRAIN_DEFAULT, option("drain-timeout", "SECS", One<TimeSpan>);
 
-        /// Address of the HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
-        /// at /healthz and /readyz, /reload, and the API under /api/v1.
-        metrics: Option<HttpAddress> = None, option("metrics", "ADDRESS", Optional<Plain>);
+        /// Address of an HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
+        /// at /healthz and /readyz, /reload, and the API under /api/v1; repeatable or comma-separated.
+        metrics: Vec<HttpAddress> = Vec::new(), option("metrics", "ADDRESS", List<Plain>);
 
         /// File of the token that readers of the HTTP server have to show, as `Authorization: Bearer TOKEN`; needed where
         /// other hosts reach it.
