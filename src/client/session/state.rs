@@ -212,7 +212,7 @@ impl State {
     }
 
     /// The broker's welcome: asks again for all that must be in force, then goes on with what was held.
-    fn on_welcome(&mut self, terms: Terms) {
+    fn on_welcome(&mut self, broker: u64, terms: Terms) {
         self.terms = terms;
         self.phase = ClientPhase::Open;
         if self.features.has(Features::RUNS) {
@@ -220,7 +220,7 @@ impl State {
         }
         let now = self.hearing.last_heard();
         self.open_since = Some(now);
-        self.tickets.on_welcome();
+        self.tickets.on_welcome(broker);
         if self.features.has(Features::TICKETS) {
             self.credentials.show_ticket(&mut self.out);
         }
@@ -362,11 +362,12 @@ impl State {
             Frame::Welcome { session, epoch, ticket, frame_bytes_max, heartbeat_ms, overflow } => {
                 self.previous = (session, ticket);
                 self.subscribers.on_broker(epoch, self.features);
-                self.on_welcome(Terms {
+                let terms = Terms {
                     frame_bytes_max: frame_bytes_max as usize,
                     heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
                     overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
-                });
+                };
+                self.on_welcome(epoch, terms);
                 if self.naming.on_welcome(epoch) {
                     self.subscribers.on_stranger_gone();
                 }
