@@ -67,6 +67,12 @@ impl Error {
         Error { field: Some(field), ..Error::new(ErrorKind::Invalid, context) }
     }
 
+    /// The same error, of a field of a configuration; `context` does not name the field.
+    #[cfg(feature = "client")]
+    pub(crate) fn at_field(self, field: &'static str) -> Self {
+        Error { field: Some(field), ..self }
+    }
+
     /// The field of the configuration that has to change, as `BrokerConfig` or `ClientConfig` name it. The error's text
     /// begins with it.
     pub fn field(&self) -> Option<&'static str> {

@@ -440,6 +440,10 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 /// Length of a listener's queue of connections not yet accepted; the kernel cuts it to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// Most sockets that a process may be started with: far more than options name, and few enough to look at each. A number that
+/// is wrong is none of the bytes of memory that its list would take.
+pub const INHERITED_SOCKETS_MAX: u32 = 1024;
+
 // ---------------------------------------------------------------- the control thread
 
 /// Tasks that wait to begin on the control thread of a broker, at the most: it has one of these.

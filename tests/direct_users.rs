@@ -513,6 +513,45 @@ fn a_subscriber_that_was_away_while_a_direct_publisher_lost_its_right_hears_it_n
 }
 
 #[test]
+fn a_direct_publisher_that_a_broker_started_again_does_not_know_is_heard_no_longer() {
+    let _watchdog = watchdog::watch("a_direct_publisher_that_a_broker_started_again_does_not_know");
+    let team = Team::of(&[("feeds", FEEDS), ("desk", DESK), ("other", FEEDS)]);
+    let mut broker = team.broker();
+    let mut desk = desk(&broker);
+    let mut feeds = team.publisher(&broker);
+    let mut other = Publisher::with_config(client(&broker, "other")).expect("a user");
+    feeds.publish("prices.eur", b"before").expect("it is taken");
+    assert_eq!(next(&mut desk), b"before");
+    other.publish("prices.usd", b"of another").expect("it is taken");
+    assert_eq!(next(&mut desk), b"of another");
+
+    broker.kill();
+    team.write(&[("desk", DESK), ("other", FEEDS)]);
+    broker.start_again();
+    // It is no user any more, and hears nothing of this broker: it goes on by the word of the one before.
+    let since = MonotonicNs::now();
+    let mut heard = [0, 0];
+    loop {
+        let _ = feeds.publish("prices.eur", b"before");
+        other.publish("prices.usd", b"of another").expect("it is taken");
+        match desk.recv_timeout(Duration::from_millis(10)).expect("it is well") {
+            Some(Event::Gap(gap)) if gap.reason == GapReason::Publisher => break,
+            Some(Event::Message(message)) => heard[usize::from(&message.payload[..] == b"before")] += 1,
+            _ => {}
+        }
+        assert!(MonotonicNs::now().saturating_since(since) < TOO_LATE, "it is still heard: {heard:?}");
+    }
+    assert!(heard[1] > 0, "it was heard until then: {heard:?}");
+    while let Some(event) = desk.recv_timeout(Duration::from_millis(500)).expect("it is well") {
+        let is_late = matches!(&event, Event::Message(message) if &message.payload[..] == b"before");
+        assert!(!is_late, "{event:?} behind the gap");
+    }
+    let _ = feeds.publish("prices.eur", b"before");
+    other.publish("prices.usd", b"at last").expect("it is taken");
+    assert_eq!(next(&mut desk), b"at last", "and of nobody else");
+}
+
+#[test]
 fn pub_ends_when_it_may_not_be_a_direct_publisher_any_more() {
     let _watchdog = watchdog::watch("pub_ends_when_it_may_not_be_a_direct_publisher_any_more");
     let team = Team::of(&[("feeds", FEEDS), ("desk", DESK)]);

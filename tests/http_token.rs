@@ -399,12 +399,8 @@ fn the_token_and_the_certificate_are_replaced_while_it_serves() {
     succeeded(&reload(&other, &after));
 }
 
-#[test]
-fn operators_are_served_beside_a_flood_of_connections_that_say_nothing() {
-    let _watchdog = watchdog::watch("operators_are_served_beside_a_flood_of_connections_that_say_nothing");
-    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
-    let (broker, asks) = sealed(&folder, &authority, &[]);
-    let asks: Vec<&str> = asks.iter().map(String::as_str).collect();
+/// Asks twelve times, while connections without end come from this host, each of which says so much and no more.
+fn asked_beside_a_flood(broker: &Broker, word: &[u8], args: &[&str]) {
     let address = broker.metrics.trim_start_matches("https://");
     let is_over = AtomicBool::new(false);
     std::thread::scope(|threads| {
@@ -412,7 +408,9 @@ fn operators_are_served_beside_a_flood_of_connections_that_say_nothing() {
             let mut open = VecDeque::new();
             while !is_over.load(Ordering::Relaxed) {
                 // Ports may run short.
-                open.extend(TcpStream::connect(address));
+                open.extend(
+                    TcpStream::connect(address).and_then(|mut peer| peer.write_all(word).map(|()| peer)),
+                );
                 if open.len() > 200 {
                     open.pop_front();
                 }
@@ -420,11 +418,31 @@ fn operators_are_served_beside_a_flood_of_connections_that_say_nothing() {
             }
         });
         broker.has_logged("gave way to a newer one", 1);
-        let answers: Vec<Output> = (0..12).map(|_| run(&[&["sessions"], &asks[..]].concat())).collect();
+        let answers: Vec<Output> = (0..12).map(|_| run(&[&["sessions"], args].concat())).collect();
         is_over.store(true, Ordering::Relaxed);
         answers.iter().for_each(succeeded);
     });
     assert!(broker.log().contains("one of the host with the most gave way"), "{}", broker.log());
+}
+
+#[test]
+fn operators_are_served_beside_a_flood_of_connections_that_say_nothing() {
+    let _watchdog = watchdog::watch("operators_are_served_beside_a_flood_of_connections_that_say_nothing");
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let (broker, asks) = sealed(&folder, &authority, &[]);
+    asked_beside_a_flood(&broker, b"", &asks.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_unix_socket_beside_a_flooded_address_answers_every_time() {
+    let _watchdog = watchdog::watch("a_unix_socket_beside_a_flooded_address_answers_every_time");
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let socket = format!("uds://{}", folder.path().join("http.sock").display());
+    let (broker, asks) = sealed(&folder, &authority, &["--metrics", &socket]);
+    succeeded(&run(&[vec!["sessions"], asks.iter().map(String::as_str).collect()].concat()));
+    // The beginning of a handshake: as much as an operator has said who is pushed out.
+    let word = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    asked_beside_a_flood(&broker, word, &["--metrics", &socket]);
 }
 
 #[test]

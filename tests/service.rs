@@ -194,4 +194,30 @@ fn inherited_sockets_that_no_option_names_or_that_do_not_listen_are_errors() {
     let (code, text) = said(&passing_on(&file));
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("no listening stream socket"), "{text}");
+    assert!(text.contains("number 1 of the 1 in LISTEN_FDS"), "{text}");
+    // Nothing is guessed: a broker without the sockets that are meant would leave clients waiting.
+    for (variables, part) in [
+        ("LISTEN_PID=$$ LISTEN_FDS=one", "LISTEN_FDS is `one`"),
+        ("LISTEN_PID=$$ LISTEN_FDS=9999999999", "LISTEN_FDS is `9999999999`"),
+        ("LISTEN_PID=me LISTEN_FDS=1", "LISTEN_PID is `me`"),
+        ("LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDS_FIRST_FD=0", "LISTEN_FDS_FIRST_FD is `0`"),
+    ] {
+        let (code, text) = said(&format!("{variables} exec \"$0\" \"$@\""));
+        assert_eq!(code, Some(2), "{variables}: {text}");
+        assert!(text.starts_with("error: ") && text.contains(part), "{variables}: {text}");
+    }
+}
+
+#[test]
+fn sockets_for_another_process_are_left_alone_and_the_log_says_so() {
+    let _watchdog = watchdog::watch("sockets_for_another_process_are_left_alone_and_the_log_says_so");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let runner = passing_on(&listener).replace("LISTEN_PID=$$", "LISTEN_PID=1");
+    let endpoint = format!("tcp://{}", listener.local_addr().expect("it has one"));
+    let args = ["--listen", "tcp://127.0.0.1:0", "--shards", "1"];
+    let broker = BrokerProcess::start_under(&["bash", "-c", &runner], Transport::Tcp, &args);
+    let warning = "LISTEN_FDS is for the process 1, by LISTEN_PID, and this one is ";
+    assert!(broker.log().contains(warning), "{}", broker.log());
+    assert_ne!(broker.endpoint(), endpoint);
+    is_served_at(&broker.endpoint());
 }

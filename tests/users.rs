@@ -142,6 +142,40 @@ fn the_commands_log_in_with_a_file_or_a_variable() {
         !output.status.success() && said.contains("chmod 0600") && !said.contains(token.trim()),
         "{said}"
     );
+    assert!(said.starts_with("error: --token-file: the token file "), "{said}");
+    let output = publish(&[("CORECAST_TOKEN_FILE", file.as_str())], &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("error: CORECAST_TOKEN_FILE: the token file "), "{said}");
+    let gone = format!("{file}.old");
+    let output = publish(&[("CORECAST_TOKEN_FILE", gone.as_str())], &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains(&gone) && said.contains("set by the environment variable CORECAST_TOKEN_FILE"),
+        "{said}"
+    );
+}
+
+#[test]
+fn commands_that_ask_for_the_whole_registry_say_which_right_they_need() {
+    let _watchdog = watchdog::watch("commands_that_ask_for_the_whole_registry_say_which_right_they_need");
+    let team = Team::gather();
+    team.add("operator", &["--list", ">"]);
+    let broker = team.broker();
+    let ask = |command: &[&str], user: &str| {
+        let file = team.token_file(user).display().to_string();
+        at(&broker, &[command, &["--token-file", &file]].concat())
+            .output()
+            .expect("the command can be started")
+    };
+    for command in [&["registry"][..], &["ping", "-n", "1"]] {
+        let said = said(&ask(command, "desk"), 1);
+        assert!(said.contains("allowed: `prices.>`"), "{said}");
+        assert!(
+            said.contains("hint: this command asks for the whole registry") && said.contains("list = ["),
+            "{said}"
+        );
+        assert!(ask(command, "operator").status.success());
+    }
 }
 
 #[test]

@@ -25,6 +25,17 @@ impl CurveServerKey {
     /// `Io` if it cannot be read; `Invalid` if too many may read it, or if no secret key is in it.
     pub fn read(path: impl AsRef<Path>) -> Result<CurveServerKey> {
         let path = path.as_ref();
+        Self::read_file(path).map_err(|error| match secret_beside(path) {
+            Some(secret) => {
+                let secret = secret.to_string_lossy();
+                let text = format!("{error}; is {} meant, beside it?", printable(&*secret));
+                Error::new(error.kind(), text)
+            }
+            None => error,
+        })
+    }
+
+    fn read_file(path: &Path) -> Result<CurveServerKey> {
         let bytes = read_secret_file(path, "the file of the CURVE key", CURVE_KEY_FILE_BYTES_MAX)?;
         let shown = path.to_string_lossy();
         let invalid = |why: String| Error::new(ErrorKind::Invalid, format!("{} {why}", printable(&*shown)));
@@ -41,6 +52,14 @@ impl CurveServerKey {
     pub(super) fn pair(&self) -> Arc<KeyPair> {
         Arc::clone(&self.pair)
     }
+}
+
+/// The file of the secret key, if there is one and `path` is that of the public key, which everybody may read: what is wrong with
+/// it would lead nobody to the right one.
+fn secret_beside(path: &Path) -> Option<PathBuf> {
+    let mut secret = path.as_os_str().to_owned();
+    secret.push("_secret");
+    Some(PathBuf::from(secret)).filter(|secret| secret.is_file())
 }
 
 /// The form of the path of such a file.
@@ -65,7 +84,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::zmtp::curve::secret_text;
+    use crate::zmtp::curve::{public_text, secret_text};
     use crate::zmtp::z85;
 
     #[test]
@@ -93,7 +112,16 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains("broker.key_secret") && !text.contains(&shown[..12]), "{text}");
         }
+        let public = folder.path().join("broker.key");
+        fs::write(&public, public_text(&pair)).expect("written");
+        for mode in [0o644, 0o600] {
+            fs::set_permissions(&public, fs::Permissions::from_mode(mode)).expect("a mode");
+            let error = CurveServerKey::read(&public).expect_err("no secret key").to_string();
+            assert!(error.contains("broker.key_secret meant, beside it?"), "{error}");
+        }
         fs::remove_file(&path).expect("it is there");
+        let alone = CurveServerKey::read(&public).expect_err("no secret key").to_string();
+        assert!(!alone.contains("beside it"), "{alone}");
         assert_eq!(CurveServerKey::read(&path).expect_err("no file").kind(), ErrorKind::Io);
     }
 }

@@ -39,7 +39,8 @@ Examples:
   corecast broker --users users.toml                        # only users of this file: see `corecast user --help`
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, shown in the ready line
   corecast broker --overflow block --metrics 127.0.0.1:9680
-  corecast broker --metrics 'https://*:9680' --http-token-file http.token --tls-cert server.pem --tls-key server.key
+  corecast broker --metrics 'https://*:9680' --metrics uds:///run/corecast/http.sock \
+      --http-token-file http.token --tls-cert server.pem --tls-key server.key   # operators of this host have a socket
   corecast broker --listen 'tls://*:6680' --tls-cert server.pem --tls-key server.key --users users.toml   # see `corecast cert`
   corecast broker --zmtp tcp://127.0.0.1:5555               # PUB, SUB, XPUB and XSUB sockets of ZeroMQ
   corecast broker --zmtp 'tcp://*:5555' --zmtp-curve-key broker.key_secret --users users.toml   # see `corecast curve-keygen`
@@ -95,18 +96,21 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     wait_for_signals(news_link.clone(), reloads.clone(), send_off.clone())?;
     let open_files = raise_open_files(u64::MAX);
     // Before the shards, which register with the recorder that is there.
-    let page = metrics.is_some().then(MetricsPage::install).transpose()?;
-    let server = metrics.map(|address| listen_for_readers(&address, &config, &files)).transpose()?;
+    let page = (!metrics.is_empty()).then(MetricsPage::install).transpose()?;
+    let listen = |address| listen_for_readers(address, &config, &files);
+    let servers = metrics.iter().map(listen).collect::<Result<Vec<HttpServer>, Error>>()?;
     let mut broker = Broker::start(config)?;
     inherited.check_all_taken()?;
-    let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
-    let renewal = server.as_ref().map(HttpServer::renewal);
-    if let (Some(page), Some(server)) = (page, server) {
-        let notes = broker.insecure().iter().chain(server.insecure());
+    let ready = Ready::of(&broker, &servers);
+    let renewals: Vec<_> = servers.iter().map(HttpServer::renewal).collect();
+    if let Some(page) = page {
+        let notes = broker.insecure().iter().chain(servers.iter().flat_map(HttpServer::insecure));
         let pages = Pages::new(page, broker.pulses()).with_notes(notes).with_operations(broker.operations());
         let (pages, requests) = pages.with_engine(broker.engine_questions()).with_reload();
         let (pages, drains) = pages.with_drain();
-        broker.control().spawn("http", server.serve(pages));
+        for server in servers {
+            broker.control().spawn("http", server.serve(pages.clone()));
+        }
         broker.control().spawn("reload", pass_on(requests, news_link.clone()));
         broker.control().spawn("drain", pass_drains_on(drains, news_link.clone(), send_off));
     }
@@ -131,7 +135,7 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
             pending.store(false, Ordering::SeqCst);
         }
         systemd::reloading();
-        let outcome = live.reload(&broker, renewal.as_ref());
+        let outcome = live.reload(&broker, &renewals);
         systemd::reloaded();
         outcome
     });
@@ -346,19 +350,24 @@ struct Ready {
     zmtp: Vec<String>,
     shards: usize,
     cores: Vec<u32>,
-    /// `HOST:PORT`, `https://HOST:PORT` or `uds://PATH`.
+    /// The first HTTP server: `HOST:PORT`, `https://HOST:PORT` or `uds://PATH`.
     metrics: Option<String>,
+    /// All of them.
+    http: Vec<String>,
     pid: u32,
 }
 
 impl Ready {
-    fn of(broker: &Broker, metrics: Option<&Endpoint>) -> Self {
+    fn of(broker: &Broker, servers: &[HttpServer]) -> Self {
+        let http: Vec<String> =
+            servers.iter().map(|server| HttpAddress(server.endpoint().clone()).to_string()).collect();
         Ready {
             endpoints: broker.endpoints().iter().map(Endpoint::to_string).collect(),
             zmtp: broker.zmtp_endpoints().iter().map(Endpoint::to_zmq).collect(),
             shards: broker.shards(),
             cores: broker.cores().iter().map(|core| core.0).collect(),
-            metrics: metrics.map(|endpoint| HttpAddress(endpoint.clone()).to_string()),
+            metrics: http.first().cloned(),
+            http,
             pid: std::process::id(),
         }
     }
@@ -368,8 +377,7 @@ impl Ready {
             Format::Json => json_line(self),
             Format::Text => {
                 let cores: Vec<String> = self.cores.iter().map(u32::to_string).collect();
-                let metrics =
-                    self.metrics.as_ref().map(|address| format!(" metrics={address}")).unwrap_or_default();
+                let metrics: String = self.http.iter().map(|address| format!(" metrics={address}")).collect();
                 let endpoints = self.endpoints.join(" ");
                 let zmtp = self.zmtp.iter().map(|url| format!(" zmtp={url}")).collect::<String>();
                 format!("ready {endpoints} shards={} cores={}{zmtp}{metrics}\n", self.shards, cores.join(","))
@@ -428,7 +436,7 @@ mod tests {
         );
         assert_eq!(
             (args.options.serving.0.drain_timeout, args.options.serving.0.metrics),
-            (DRAIN_DEFAULT, None)
+            (DRAIN_DEFAULT, Vec::new())
         );
     }
 
@@ -457,14 +465,16 @@ mod tests {
             shards: 2,
             cores: vec![0, 1],
             metrics: None,
+            http: vec![],
             pid: 5,
         };
         assert_eq!(ready.line(Format::Text), "ready tcp://127.0.0.1:6680 uds:///run/x shards=2 cores=0,1\n");
         ready.zmtp = vec!["tcp://127.0.0.1:5555".into()];
         assert!(ready.line(Format::Text).ends_with(" cores=0,1 zmtp=tcp://127.0.0.1:5555\n"));
         ready.zmtp = vec![];
-        ready.metrics = Some("127.0.0.1:9680".into());
-        assert!(ready.line(Format::Text).ends_with(" cores=0,1 metrics=127.0.0.1:9680\n"));
+        (ready.metrics, ready.http) =
+            (Some("127.0.0.1:9680".into()), vec!["127.0.0.1:9680".into(), "uds:///h".into()]);
+        assert!(ready.line(Format::Text).ends_with(" cores=0,1 metrics=127.0.0.1:9680 metrics=uds:///h\n"));
         let json: serde_json::Value = serde_json::from_str(&ready.line(Format::Json)).expect("JSON");
         assert_eq!((&json["shards"], &json["cores"]), (&2.into(), &serde_json::json!([0, 1])));
         assert_eq!(json["endpoints"][0], "tcp://127.0.0.1:6680");

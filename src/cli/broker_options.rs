@@ -135,7 +135,7 @@ impl BrokerOptions {
         let listeners = self.listeners.0.tls(certificate.read()?);
         let config = self.config.0.listeners(listeners);
         config.validate()?;
-        check_that_all_is_of_use(&config, metrics.as_ref(), http_token_file.is_some())?;
+        check_that_all_is_of_use(&config, &metrics, http_token_file.is_some())?;
         if engine_wait && config.engine.is_empty() {
             return Err(Error::of_field("engine_wait", "it is of no use without --engine URL"));
         }
@@ -150,7 +150,7 @@ pub(super) struct Prepared {
     pub(super) files: LiveFiles,
     pub(super) drain_timeout: Duration,
     pub(super) send_off: SendOff,
-    pub(super) metrics: Option<HttpAddress>,
+    pub(super) metrics: Vec<HttpAddress>,
     pub(super) engine_wait: bool,
     pub(super) core_dumps: bool,
 }
@@ -171,14 +171,14 @@ impl Prepared {
 /// Refuses options that would have no effect: whoever gives them means something else.
 fn check_that_all_is_of_use(
     config: &BrokerConfig,
-    metrics: Option<&HttpAddress>,
+    metrics: &[HttpAddress],
     has_token: bool,
 ) -> Result<(), Error> {
-    if has_token && metrics.is_none() {
+    if has_token && metrics.is_empty() {
         return Err(Error::of_field("http_token_file", "it is of no use without --metrics ADDRESS"));
     }
     let is_encrypted = config.listen.iter().any(Endpoint::is_encrypted);
-    let serves_https = metrics.is_some_and(HttpAddress::is_encrypted);
+    let serves_https = metrics.iter().any(HttpAddress::is_encrypted);
     match &config.listeners.tls {
         Some(_) if !is_encrypted && !serves_https => Err(Error::of_field(
             "tls_cert",

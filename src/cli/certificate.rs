@@ -24,7 +24,7 @@ Examples:
   corecast cert ca                                 # ca.pem and ca.key
   corecast cert server localhost broker.example.org 10.0.0.5   # server.pem and server.key, for these
   corecast cert client alice                       # alice.pem and alice.key
-  corecast cert show server.pem                    # names, end of validity, fingerprint
+  corecast cert show server.pem                    # names, purpose, end of validity, fingerprint
 
   corecast broker --listen 'tls://*:6680' --tls-cert server.pem --tls-key server.key --users users.toml
   corecast sub '>' --broker tls://localhost:6680 --ca ca.pem
@@ -54,7 +54,7 @@ enum CertCommand {
     Server(ServerArgs),
     /// Make the certificate of a client: NAME.pem and NAME.key.
     Client(ClientCertArgs),
-    /// Print names, end of validity and fingerprint of a certificate.
+    /// Print names, purpose, end of validity and fingerprint of a certificate.
     Show(ShowArgs),
 }
 
@@ -304,8 +304,22 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
     let (valid_until, fingerprint) = (utc.to_string(), facts.fingerprint.to_string());
     let words = || {
         let names = if facts.names.is_empty() { "none".to_owned() } else { facts.names.join(" ") };
-        format!("names        {names}\nvalid until  {valid_until}\nfingerprint  {fingerprint}\n")
+        let purpose = match (facts.is_for_servers, facts.is_for_clients) {
+            (true, true) => "servers and clients",
+            (true, false) => "servers",
+            (false, true) => "clients",
+            (false, false) => "neither servers nor clients",
+        };
+        format!(
+            "names        {names}\npurpose      {purpose}\nvalid until  {valid_until}\nfingerprint  {fingerprint}\n"
+        )
     };
-    let object = json!({ "names": facts.names, "valid_until": valid_until, "fingerprint": fingerprint });
+    let object = json!({
+        "names": facts.names,
+        "servers": facts.is_for_servers,
+        "clients": facts.is_for_clients,
+        "valid_until": valid_until,
+        "fingerprint": fingerprint,
+    });
     args.output.print(words, &object)
 }

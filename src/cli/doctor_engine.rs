@@ -47,7 +47,8 @@ pub(super) fn engine_findings(
         let planned = planned.filter(|broker| !broker.engine.is_empty());
         return planned.map_or(Ok(Vec::new()), |broker| findings_with(broker, broker.frame_bytes_max));
     }
-    let credentials = args.engine_credentials.as_ref().map(EngineCredentials::read).transpose()?;
+    let credentials = args.engine_credentials.as_ref().map(EngineCredentials::read).transpose();
+    let credentials = credentials.map_err(|error| error.at_field("engine_credentials"))?;
     let config = BrokerConfig::default()
         .engine(args.engine.clone())
         .engine_cluster(args.engine_cluster.as_str())

@@ -55,7 +55,7 @@ fn read_config(path: &Path) -> Result<(usize, BrokerOptions), Failure> {
     Ok((file.values().len(), BrokerOptions::of_file(&file)?))
 }
 
-/// The finding on a certificate: whether it is valid, and for how long.
+/// The finding on a certificate: whether clients would take it, and for how long.
 pub(super) fn certificate(path: &Path) -> Finding {
     let finding = |level, found, fix| finding("certificate", level, found, fix);
     let facts = match CertificateFacts::read("tls_cert", path) {
@@ -69,12 +69,22 @@ pub(super) fn certificate(path: &Path) -> Finding {
         }
     };
     let now = SystemTime::now();
-    if let Some(why) = facts.why_not_valid(now) {
+    if let Some(why) = facts.why_not_of_server(now) {
         return finding(Level::Error, format!("{}: {why}", path.display()), RENEW);
+    }
+    // A broker takes these, for clients that know their fingerprint.
+    let only_pinned = match (facts.is_authority, facts.names.is_empty()) {
+        (true, _) => Some("it is that of an authority"),
+        (false, true) => Some("it is for no host"),
+        (false, false) => None,
+    };
+    if let Some(why) = only_pinned {
+        let found = format!("{}: {why}, so that only clients with --pin take it", path.display());
+        return finding(Level::Warning, found, RENEW);
     }
     let left = facts.ends_at.duration_since(now).unwrap_or_default();
     let level = if left < CERTIFICATE_LEFT_MIN { Level::Warning } else { Level::Ok };
-    let names = if facts.names.is_empty() { "no host".to_owned() } else { facts.names.join(", ") };
+    let names = facts.names.join(", ");
     finding(level, format!("valid for {} more days, for {names}", left.as_secs() / 86_400), RENEW)
 }
 

@@ -51,7 +51,7 @@ impl LiveConfig {
     }
 
     /// Reads everything again. What is at fault anywhere changes nothing. The outcome is logged and counted.
-    pub(super) fn reload(&mut self, broker: &Broker, http: Option<&HttpRenewal>) -> Reloaded {
+    pub(super) fn reload(&mut self, broker: &Broker, http: &[HttpRenewal]) -> Reloaded {
         let outcome = self.follow(broker, http);
         match &outcome {
             Ok(done) => done.lines().for_each(|line| tracing::info!("{line}")),
@@ -60,7 +60,7 @@ impl LiveConfig {
         outcome
     }
 
-    fn follow(&mut self, broker: &Broker, http: Option<&HttpRenewal>) -> Reloaded {
+    fn follow(&mut self, broker: &Broker, http: &[HttpRenewal]) -> Reloaded {
         let Some(typed) = &self.typed else {
             let done = self.files.follow(broker, http)?;
             return Ok(match done.as_str() {

@@ -32,9 +32,9 @@ impl LiveFiles {
         token.map_err(|e| Error::of_field("http_token_file", e.to_string()))
     }
 
-    /// Reads all files, and has the broker and its HTTP server follow them. One that is at fault changes nothing. The outcome is
+    /// Reads all files, and has the broker and its HTTP servers follow them. One that is at fault changes nothing. The outcome is
     /// counted.
-    pub(super) fn follow(&self, broker: &Broker, http: Option<&HttpRenewal>) -> Reloaded {
+    pub(super) fn follow(&self, broker: &Broker, http: &[HttpRenewal]) -> Reloaded {
         let unchanged =
             |what: &str, error: &Error| format!("{what} is not read again, and nothing changes: {error}\n");
         let read =
@@ -53,8 +53,8 @@ impl LiveFiles {
             count_reload(true);
         }
         let ended = |error: Error| format!("{error}\n");
-        if let Some(http) = http {
-            http.renew(token, tls.clone()).map_err(ended)?;
+        for server in http {
+            server.renew(token.clone(), tls.clone()).map_err(ended)?;
         }
         if self.http_token.is_some() {
             done.push_str("the token of the HTTP server is read again, for requests from now on; if it is another, streams of the old one end\n");

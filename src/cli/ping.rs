@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::interrupt::{Interrupt, LAST_LINE_TIME};
 use super::output::{Format, json_line, print};
 use super::probe::ProbeArgs;
+use super::registry::no_view;
 use super::round_trips::{RoundTrips, micros};
 use super::{Exit, Failure};
 use crate::RegistryView;
@@ -63,7 +64,7 @@ pub(super) fn run(args: PingArgs) -> Result<Exit, Failure> {
     let Some(connected) = interrupt.unless_asked(RegistryView::with_config_async(config)) else {
         return Ok(Exit::Fine);
     };
-    let mut view = connected.map_err(|error| args.probe.not_connected(error))?;
+    let mut view = connected.map_err(|error| no_view(error, Some(timeout), timeout))?;
     let connect_us = us(start.elapsed());
     let is_json = args.probe.output == Format::Json;
     match is_json {

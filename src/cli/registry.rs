@@ -12,7 +12,7 @@ use super::{Exit, Failure};
 use crate::config::{TimeSpan, parse_timeout};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::printable::printable;
-use crate::{Listed, PublisherChange, RegistryView};
+use crate::{Error, ErrorCode, ErrorKind, Listed, PublisherChange, RegistryView};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,7 +63,7 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     let over = deadline.filter(|_| args.watch);
     TimeLimit::start(over, LAST_LINE_TIME, OUTPUT_LOST)?;
     let time_given = args.timeout.map(|timeout| timeout.0);
-    let mut view = connected.map_err(|error| Failure::not_connected(error, time_given, tried))?;
+    let mut view = connected.map_err(|error| no_view(error, time_given, tried))?;
     let list = view.list(left_until(deadline).unwrap_or(CONNECT_TIMEOUT_DEFAULT))?;
     let mut rows = Rows { format: args.output, watch: args.watch, columns: Columns::default() };
     print(rows.list(&list))?;
@@ -81,6 +81,16 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     }
     Ok(Exit::Fine)
 }
+
+/// The failure where the registry cannot be looked at: with the right that its user lacks, if that is the reason.
+pub(super) fn no_view(error: Error, time_given: Option<Duration>, tried: Duration) -> Failure {
+    let lacks_right = error.kind() == ErrorKind::Refused(ErrorCode::NotPermitted);
+    let failure = Failure::not_connected(error, time_given, tried);
+    if lacks_right { failure.hint(WHOLE_REGISTRY) } else { failure }
+}
+
+const WHOLE_REGISTRY: &str = "this command asks for the whole registry, and its user needs the right to list it: list = [\">\"] in the \
+     broker's file of users";
 
 fn left_until(deadline: Option<Instant>) -> Option<Duration> {
     deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))

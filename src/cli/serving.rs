@@ -22,9 +22,9 @@ configuration! {
         /// Time over which clients are sent there, some at a time.
         drain_spread: Duration = DRAIN_SPREAD_DEFAULT, option("drain-spread", "SECS", One<TimeSpan>);
 
-        /// Address of the HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
-        /// at /healthz and /readyz, /reload, and the API under /api/v1.
-        metrics: Option<HttpAddress> = None, option("metrics", "ADDRESS", Optional<Plain>);
+        /// Address of an HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
+        /// at /healthz and /readyz, /reload, and the API under /api/v1; repeatable or comma-separated.
+        metrics: Vec<HttpAddress> = Vec::new(), option("metrics", "ADDRESS", List<Plain>);
 
         /// File of the token that readers of the HTTP server have to show, as `Authorization: Bearer TOKEN`; needed where
         /// other hosts reach it.

@@ -52,7 +52,8 @@ impl Token {
         matches!(self.0, Source::File(_))
     }
 
-    /// The token of now. A file is read by a thread of its own: it may be on a disk that does not answer.
+    /// The token of now. A file is read by a thread of its own: it may be on a disk that does not answer. Errors are of the field
+    /// `token` of a client's configuration.
     pub(super) async fn read(&self) -> Result<Secret> {
         let path = match &self.0 {
             Source::Text(secret) => return Ok(secret.clone()),
@@ -62,7 +63,8 @@ impl Token {
         let read = move || drop(answer.try_send(read_token_file(&path)));
         spawn_plain("token", read)
             .map_err(|e| Error::io("cannot start the thread that reads the token", e))?;
-        answers.recv().await.expect("a thread that reads a file ends by answering")
+        let read = answers.recv().await.expect("a thread that reads a file ends by answering");
+        read.map_err(|error| error.at_field("token"))
     }
 }
 

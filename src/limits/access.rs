@@ -114,7 +114,8 @@ pub const TICKET_RENEWAL: Duration = Duration::from_secs(30);
 const _: () = assert!(TICKET_RENEWAL.as_secs() * 2 <= TICKET_LIFE.as_secs());
 
 /// Time for which those go on that a direct publisher has let in by tickets of an earlier start of its broker: enough to
-/// connect to that broker again, and to be given others.
+/// connect to that broker again, and to be given others. As long may a direct publisher take to register there again before its
+/// subscribers, to which that broker has given no ticket, end its stream.
 pub const TICKET_GRACE: Duration = Duration::from_secs(10);
 
 /// Time between a change of a broker's rules, after which it gives new tickets, and its word to direct publishers that the old

@@ -2,6 +2,8 @@
 //! `LISTEN_FDS`, opens them once and keeps them while the broker restarts, so that clients that connect meanwhile wait
 //! rather than fail.
 
+#[cfg(feature = "cli")]
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -14,7 +16,11 @@ use socket2::{SockAddr, SockRef};
 
 use super::address::Address;
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "cli")]
+use crate::limits::INHERITED_SOCKETS_MAX;
 use crate::limits::LISTEN_BACKLOG;
+#[cfg(feature = "cli")]
+use crate::printable::printable;
 
 /// The sockets that the process was started with. Clones are the same sockets. Two values are equal if they are clones.
 #[derive(Clone, Default)]
@@ -39,12 +45,25 @@ impl InheritedSockets {
     }
 
     /// Takes the sockets that `LISTEN_FDS` names, if the process was started with any, and removes that variable. To be called
-    /// before there are threads, and once: a second call finds none.
+    /// before there are threads, and once: a second call finds none. Sockets for another process, by `LISTEN_PID`, stay
+    /// where they are, and the log says so.
     ///
     /// # Errors
-    /// `Invalid`: one of the descriptors is no listening stream socket.
+    /// `Invalid`: one of these variables is no number that could be, or one of the descriptors is no listening stream socket.
     #[cfg(feature = "cli")]
     pub fn from_environment() -> Result<Self> {
+        let [fds, pid, first] = [FDS, PID, FIRST_FD].map(std::env::var_os);
+        match PassedOn::read([fds.as_deref(), pid.as_deref(), first.as_deref()], std::process::id())? {
+            PassedOn::Nothing => return Ok(Self::default()),
+            PassedOn::ToAnother(pid) => {
+                let own = std::process::id();
+                tracing::warn!(
+                    "{FDS} is for the process {pid}, by {PID}, and this one is {own}: none of those sockets is used"
+                );
+                return Ok(Self::default());
+            }
+            PassedOn::Here => {}
+        }
         let mut descriptors = listenfd::ListenFd::from_env();
         let count = descriptors.len();
         let take = |n| {
@@ -52,7 +71,9 @@ impl InheritedSockets {
             let taken = families.iter().find_map(|family| {
                 descriptors.take_custom::<OwnedFd>(n, *family, SOCK_STREAM, "stream socket").ok().flatten()
             });
-            taken.ok_or_else(|| not_listening("it is none"))
+            taken.ok_or_else(|| {
+                not_listening(format_args!("number {} of the {count} in {FDS} is none", n + 1))
+            })
         };
         let sockets: Result<Vec<OwnedFd>> = (0..count).map(take).collect();
         Self::of(sockets?)
@@ -101,6 +122,59 @@ impl InheritedSockets {
             left.join(", ")
         );
         Err(Error::new(ErrorKind::Invalid, text))
+    }
+}
+
+#[cfg(feature = "cli")]
+const FDS: &str = "LISTEN_FDS";
+#[cfg(feature = "cli")]
+const PID: &str = "LISTEN_PID";
+#[cfg(feature = "cli")]
+const FIRST_FD: &str = "LISTEN_FDS_FIRST_FD";
+
+/// The first descriptor that may have been passed on: those before are stdin, stdout and stderr.
+#[cfg(feature = "cli")]
+const FIRST_FD_MIN: u32 = 3;
+
+/// The word of the environment on sockets that were passed on.
+#[cfg(feature = "cli")]
+#[derive(PartialEq, Eq, Debug)]
+enum PassedOn {
+    Nothing,
+    Here,
+    /// To the process with this number, whose environment this one has.
+    ToAnother(u32),
+}
+
+#[cfg(feature = "cli")]
+impl PassedOn {
+    /// Reads the three variables. Nothing is a guess: with a number that is wrong, clients would wait at a socket that nobody
+    /// serves, or the process would take descriptors that are something else.
+    fn read([fds, pid, first]: [Option<&OsStr>; 3], own: u32) -> Result<PassedOn> {
+        let number = |name: &str, text: Option<&OsStr>, range: std::ops::RangeInclusive<u32>| {
+            let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+            let number =
+                text.to_str().and_then(|text| text.parse::<u32>().ok()).filter(|n| range.contains(n));
+            number.map(Some).ok_or_else(|| {
+                let (shown, least, most) = (text.to_string_lossy(), range.start(), range.end());
+                let shown = printable(&*shown);
+                Error::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "{name} is `{shown}`, and has to be a number from {least} to {most}; whoever passes sockets on sets \
+                         it, and without them it is unset"
+                    ),
+                )
+            })
+        };
+        let Some(count) = number(FDS, fds, 0..=INHERITED_SOCKETS_MAX)? else { return Ok(PassedOn::Nothing) };
+        let pid = number(PID, pid, 1..=i32::MAX.unsigned_abs())?;
+        number(FIRST_FD, first, FIRST_FD_MIN..=i32::MAX.unsigned_abs() - INHERITED_SOCKETS_MAX)?;
+        Ok(match pid {
+            _ if count == 0 => PassedOn::Nothing,
+            Some(pid) if pid != own => PassedOn::ToAnother(pid),
+            _ => PassedOn::Here,
+        })
     }
 }
 
@@ -195,5 +269,44 @@ impl std::hash::Hash for InheritedSockets {
 impl fmt::Debug for InheritedSockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(Passed::text)).finish()
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_passed_on_by_numbers_that_can_be_or_not_at_all() {
+        let read = |variables: [&str; 3]| {
+            PassedOn::read(variables.map(|text| (text != "-").then_some(OsStr::new(text))), 42)
+        };
+        for (variables, wanted) in [
+            (["-", "-", "-"], PassedOn::Nothing),
+            (["", "junk", "junk"], PassedOn::Nothing),
+            (["0", "42", "-"], PassedOn::Nothing),
+            (["1", "42", "-"], PassedOn::Here),
+            (["2", "-", "-"], PassedOn::Here),
+            (["2", "", "7"], PassedOn::Here),
+            (["1", "41", "-"], PassedOn::ToAnother(41)),
+        ] {
+            assert_eq!(read(variables).expect("numbers"), wanted, "{variables:?}");
+        }
+        for (variables, name) in [
+            (["junk", "42", "-"], FDS),
+            (["-1", "42", "-"], FDS),
+            (["1 ", "42", "-"], FDS),
+            (["1025", "42", "-"], FDS),
+            (["99999999999999999999", "42", "-"], FDS),
+            (["1", "junk", "-"], PID),
+            (["1", "0", "-"], PID),
+            (["1", "4294967338", "-"], PID),
+            (["1", "42", "2"], FIRST_FD),
+            (["1", "42", "2147483647"], FIRST_FD),
+            (["1", "42", "x\n"], FIRST_FD),
+        ] {
+            let error = read(variables).expect_err("no such number").to_string();
+            assert!(error.starts_with(&format!("{name} is `")) && !error.contains('\n'), "{error}");
+        }
     }
 }

@@ -139,6 +139,7 @@ fn certificates_of_clients_are_judged_whoever_made_them() {
     authority.sign("alice", "DNS:alice", "clientAuth", Validity::Now);
     authority.sign("old", "DNS:alice", "clientAuth", Validity::Past);
     authority.sign("early", "DNS:alice", "clientAuth", Validity::Future);
+    authority.sign("server-only", "DNS:alice", "serverAuth", Validity::Now);
     stranger.sign("eve", "DNS:alice", "clientAuth", Validity::Now);
     let ca = authority.ca();
     let (broker, endpoint) = broker_with(&authority, "server", &["--tls-client-ca", argument(&ca)]);
@@ -151,6 +152,7 @@ fn certificates_of_clients_are_judged_whoever_made_them() {
     for (of, name, part) in [
         (&authority, "old", "the client's certificate has expired"),
         (&authority, "early", "the client's certificate is not valid yet"),
+        (&authority, "server-only", "the client's certificate is not for this end of a connection"),
         (&stranger, "eve", "of an authority that --tls-client-ca does not have"),
     ] {
         broker.until(|_| {

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use super::broker_with;
-use super::certificates::{Authority, argument};
+use super::certificates::{Authority, Validity, argument};
 use super::running::{run, succeeded, text};
 use super::watchdog::watch;
 
@@ -24,6 +24,7 @@ fn a_hang_up_makes_the_broker_read_its_certificate_again_and_a_bad_file_changes_
     let authority = Authority::new();
     authority.sign_server("before");
     authority.sign_server("after");
+    authority.sign("clients", "DNS:localhost,IP:127.0.0.1", "clientAuth", Validity::Now);
     let put = |name: &str| {
         for kind in ["pem", "key"] {
             let from = authority.path(&format!("{name}.{kind}"));
@@ -41,6 +42,10 @@ fn a_hang_up_makes_the_broker_read_its_certificate_again_and_a_bad_file_changes_
     };
     fs::write(authority.path("live.pem"), "no certificate").expect("a file");
     hang_up("the certificate is not read again, and nothing changes", 1);
+    succeeded(&publish(&before));
+    put("clients");
+    hang_up("the certificate is not read again, and nothing changes", 2);
+    assert!(broker.log().contains("its extended key usage lacks serverAuth"), "{}", broker.log());
     succeeded(&publish(&before));
     put("after");
     hang_up("the certificate is read again", 1);

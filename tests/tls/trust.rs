@@ -110,13 +110,14 @@ fn a_broker_that_wants_client_certificates_takes_those_of_its_authorities_alone(
     for (endpoint, of, part) in [
         (&endpoint, None, "it wants a certificate of this client; give one with --cert"),
         (&endpoint, Some((&stranger, "eve")), "it does not accept the certificate of this client"),
-        (&endpoint, Some((&authority, "server-only")), "it does not accept the certificate of this client"),
         (&open_endpoint, Some((&stranger, "eve")), "it does not accept the certificate of this client"),
     ] {
         let said = said(&publish(endpoint, of), 1);
         assert!(said.contains(part), "{said}");
     }
-    required.until(|page| page.closes("stream_handshake") == 3);
+    let wrong_end = said(&publish(&endpoint, Some((&authority, "server-only"))), 2);
+    assert!(wrong_end.starts_with("error: --cert: ") && wrong_end.contains("not for clients"), "{wrong_end}");
+    required.until(|page| page.closes("stream_handshake") == 2);
     optional.until(|page| page.closes("stream_handshake") == 1);
     assert!(required.log().contains("the client has shown no certificate"), "{}", required.log());
 }

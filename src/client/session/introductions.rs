@@ -33,6 +33,8 @@ pub(super) struct Introductions<S> {
     unconfirmed: BTreeSet<PublisherId>,
     /// The time of the last tick.
     ticked: Option<MonotonicNs>,
+    /// The time for which the connection to the broker is open, without that in which this process was stopped.
+    heard_for: Duration,
 }
 
 struct Wanted<S> {
@@ -54,6 +56,7 @@ impl<S> Default for Introductions<S> {
             settling: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
             ticked: None,
+            heard_for: Duration::ZERO,
         }
     }
 }
@@ -83,6 +86,8 @@ impl<S: DirectSession> Introductions<S> {
     /// The connection to the broker is lost: its word is not sure any more.
     pub(super) fn doubt_all(&mut self) {
         self.there = Directory::default();
+        // The next one may be open before a tick.
+        self.heard_for = Duration::ZERO;
         self.unconfirmed.extend(self.wanted.keys());
     }
 
@@ -232,9 +237,23 @@ impl<S: DirectSession> Introductions<S> {
         }
     }
 
-    /// A tick. While this process was stopped it could hear no publisher: none is taken for dead by that time.
-    pub(super) fn on_tick(&mut self, now: MonotonicNs) {
+    /// The time for which the broker could say which publishers are there.
+    pub(super) fn heard_for(&self) -> Duration {
+        self.heard_for
+    }
+
+    /// True if a publisher is there, by the broker's word on this connection.
+    pub(super) fn is_there(&self, publisher: PublisherId) -> bool {
+        self.there.knows(publisher)
+    }
+
+    /// A tick; `is_open`: the broker has welcomed the session. While this process was stopped it could hear no publisher: none is
+    /// taken for dead by that time.
+    pub(super) fn on_tick(&mut self, now: MonotonicNs, is_open: bool) {
         let passed = self.ticked.replace(now).map_or(Duration::ZERO, |before| now.saturating_since(before));
+        if is_open {
+            self.heard_for += passed.min(HEARING_GAP_MAX);
+        }
         let stopped = passed.saturating_sub(HEARING_GAP_MAX);
         if stopped > Duration::ZERO {
             self.iter_mut().for_each(|known| known.excuse(stopped));
@@ -357,17 +376,22 @@ mod tests {
         let mut introductions = Introductions::<NoSession>::default();
         let filters: Rc<[Filter]> = Rc::new([Filter::parse("a").expect("a filter")]);
         let id = SubscriberId(1);
-        introductions.on_tick(NOW);
+        introductions.on_tick(NOW, true);
         introductions.want(&registration(1), NOW).subscribe(id, &filters, Promise::beginning());
         let stopped = NOW + 60 * DIRECT_SETTLE;
-        introductions.on_tick(stopped);
+        introductions.on_tick(stopped, true);
         assert_eq!(introductions.unsettled(id, stopped), [PublisherId(1)], "it was heard for no time");
+        assert_eq!(introductions.heard_for(), HEARING_GAP_MAX, "and so was the broker");
         let mut now = stopped;
         while now < stopped + DIRECT_SETTLE {
             now = now + HEARING_GAP_MAX;
-            introductions.on_tick(now);
+            introductions.on_tick(now, true);
         }
         assert_eq!(introductions.unsettled(id, now), []);
+        assert_eq!(introductions.heard_for(), HEARING_GAP_MAX + now.saturating_since(stopped));
+        introductions.doubt_all();
+        introductions.on_tick(now + HEARING_GAP_MAX, false);
+        assert_eq!(introductions.heard_for(), Duration::ZERO, "another connection begins anew");
     }
 
     #[test]

@@ -229,7 +229,7 @@ impl State {
         }
         let now = self.hearing.last_heard();
         self.open_since = Some(now);
-        self.tickets.on_welcome();
+        self.tickets.on_welcome(epoch);
         if self.features.has(Features::TICKETS) {
             self.credentials.show_ticket(&mut self.out);
         }

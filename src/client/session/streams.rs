@@ -20,7 +20,7 @@ use crate::client::deadline::Deadline;
 use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
-use crate::limits::{DIRECT_SETTLE, HEARING_GAP_MAX, LEASE_DEFAULT};
+use crate::limits::{DIRECT_SETTLE, HEARING_GAP_MAX, LEASE_DEFAULT, TICKET_GRACE};
 use crate::registry::{Registration, endpoints_to_lines};
 use crate::topic::Filter;
 
@@ -352,8 +352,31 @@ impl Session {
     /// which was away at that moment. Whatever the publisher still sends is nobody's.
     fn on_publisher_revoked(&self, publisher: PublisherId, epoch: u64) {
         let Some(known) = self.introductions.borrow_mut().revoke(publisher, epoch) else { return };
+        self.end_stream(known, "the broker has taken back the registration of a direct publisher");
+    }
+
+    /// The broker was started again, and has given no ticket since to publishers that it does not know of either. Their streams
+    /// end as those of publishers whose registration was taken back: they could go on without a right for as long as the tickets
+    /// of the broker before it last.
+    fn part_from_unproven(&self) {
+        let outdated = self.state.borrow_mut().tickets.take_outdated();
+        for publisher in outdated {
+            let known = {
+                let mut introductions = self.introductions.borrow_mut();
+                if introductions.is_there(publisher) { None } else { introductions.remove(publisher) }
+            };
+            if let Some(known) = known {
+                self.end_stream(known, "the broker was started again, and does not know a direct publisher");
+            }
+        }
+    }
+
+    /// Ends the stream of a publisher that the broker does not stand for any more, also if it flows: all who have it are told
+    /// of a gap.
+    fn end_stream(&self, known: Introduced<Session>, why: &str) {
+        let publisher = known.registration().publisher;
         if self.is_worth_telling(ErrorKind::Refused(ErrorCode::NotPermitted)) {
-            warn!(broker = %self.config.broker, %publisher, "the broker has taken back the registration of a direct publisher: its stream ends");
+            warn!(broker = %self.config.broker, %publisher, "{why}: its stream ends");
         }
         let missed = known.subscribers();
         known.stop();
@@ -412,15 +435,18 @@ impl Session {
         if !self.returning.borrow().is_empty() {
             self.return_settled(now);
         }
-        self.introductions.borrow_mut().on_tick(now);
+        let open_since = self.state.borrow().open_since();
+        self.introductions.borrow_mut().on_tick(now, open_since.is_some());
         if self.introductions.borrow().is_empty() {
             return;
         }
         self.introductions.borrow_mut().promise_overdue(now);
-        let open_since = self.state.borrow().open_since();
         if open_since.is_some_and(|since| now.saturating_since(since) > LEASE_DEFAULT) {
             let unconfirmed = self.introductions.borrow_mut().take_unconfirmed();
             unconfirmed.into_iter().for_each(|publisher| self.give_up(publisher));
+        }
+        if self.introductions.borrow().heard_for() > TICKET_GRACE {
+            self.part_from_unproven();
         }
         self.connect_due(now);
     }

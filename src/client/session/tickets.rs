@@ -1,6 +1,7 @@
 //! Tickets to direct publishers, by the broker's word: those that it gives to a session's subscribers, and those that its direct
 //! publishers are to ask for. Pure; part of a session's state.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use ahash::AHashMap;
@@ -18,6 +19,10 @@ pub(in crate::client) struct ToldTickets {
     bytes: usize,
     /// Publishers to which there is another ticket, which nobody has shown yet.
     fresh: Vec<PublisherId>,
+    /// The start of the broker that has welcomed the session last.
+    broker: Option<u64>,
+    /// Publishers to which an earlier start of the broker has given the ticket, and this one none.
+    outdated: BTreeSet<PublisherId>,
     /// Those that are to be asked for, by the last word of the broker: also while it is away.
     rules: Option<TicketRules>,
     /// The same, of a broker that has not welcomed the session yet.
@@ -30,9 +35,12 @@ impl ToldTickets {
         self.next_rules = None;
     }
 
-    /// The broker welcomes the session.
-    pub(super) fn on_welcome(&mut self) {
+    /// The broker welcomes the session; the number is that of its start.
+    pub(super) fn on_welcome(&mut self, broker: u64) {
         self.rules = self.next_rules.take();
+        if self.broker.replace(broker).is_some_and(|before| before != broker) {
+            self.outdated.extend(self.given.keys());
+        }
     }
 
     /// The broker says what is to be asked for, before its welcome or behind it.
@@ -69,12 +77,18 @@ impl ToldTickets {
 
     /// A publisher has left.
     pub(super) fn forget(&mut self, publisher: PublisherId) {
+        self.outdated.remove(&publisher);
         self.bytes -= self.given.remove(&publisher).map_or(0, |ticket| ticket.len());
     }
 
     /// The ticket to a publisher.
     pub(super) fn of(&self, publisher: PublisherId) -> Option<&Rc<[u8]>> {
         self.given.get(&publisher)
+    }
+
+    /// Takes the publishers to which an earlier start of the broker has given the ticket, and this one none.
+    pub(super) fn take_outdated(&mut self) -> BTreeSet<PublisherId> {
+        std::mem::take(&mut self.outdated)
     }
 
     /// Takes the publishers to which there are other tickets, to be shown now.
@@ -101,7 +115,7 @@ mod tests {
         let mut tickets = ToldTickets::default();
         tickets.on_rules(rules(1, 0), false);
         assert_eq!(tickets.rules(), None, "it may be no broker at all");
-        tickets.on_welcome();
+        tickets.on_welcome(1);
         assert_eq!(tickets.rules(), Some(rules(1, 0)));
         tickets.on_rules(rules(1, 10), true);
         assert_eq!(tickets.rules(), Some(rules(1, 0)), "the clock has only gone on");
@@ -109,7 +123,7 @@ mod tests {
         assert_eq!(tickets.rules(), Some(rules(2, 20)));
         tickets.on_connected();
         assert_eq!(tickets.rules(), Some(rules(2, 20)), "also while it is away");
-        tickets.on_welcome();
+        tickets.on_welcome(1);
         assert_eq!(tickets.rules(), None, "this start of it asks for none");
         assert_eq!(rules_of(&[7; 31], 1, 0, MonotonicNs(0)), None);
     }
@@ -129,5 +143,22 @@ mod tests {
         tickets.forget(publisher);
         assert_eq!((tickets.of(publisher), tickets.bytes), (None, 0));
         assert!(tickets.on_given(publisher, &[0; TICKET_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn tickets_of_an_earlier_start_of_the_broker_are_outdated_until_it_gives_others() {
+        let mut tickets = ToldTickets::default();
+        let [renewed, left, kept] = [1, 2, 3].map(PublisherId);
+        tickets.on_welcome(7);
+        for publisher in [renewed, left, kept] {
+            tickets.on_given(publisher, b"ticket").expect("it may");
+        }
+        tickets.on_welcome(7);
+        assert!(tickets.take_outdated().is_empty(), "the same start, on another connection");
+        tickets.on_welcome(8);
+        tickets.on_given(renewed, b"another").expect("it may");
+        tickets.forget(left);
+        assert_eq!(tickets.take_outdated(), BTreeSet::from([kept]));
+        assert!(tickets.take_outdated().is_empty(), "once");
     }
 }

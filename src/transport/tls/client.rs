@@ -70,7 +70,7 @@ impl ClientSide {
             Some(path) => {
                 let chain = pem::certificates("cert", path)?;
                 let facts = CertificateFacts::of(&chain[0]).map_err(|why| wrong("cert", path, why))?;
-                if let Some(why) = facts.why_not_valid(SystemTime::now()) {
+                if let Some(why) = facts.why_not_of_client(SystemTime::now()) {
                     return Err(wrong("cert", path, why));
                 }
                 source.chain = chain.iter().map(|certificate| certificate.to_vec()).collect();
@@ -104,7 +104,7 @@ impl ClientSide {
         }
         match OF_SYSTEM.get() {
             Some(Ok(trust)) => Ok(Arc::clone(trust)),
-            Some(Err(why)) => Err(Error::new(ErrorKind::Invalid, why.clone())),
+            Some(Err(why)) => Err(Error::of_field("ca", why.clone())),
             None => Err(Error::new(ErrorKind::Io, "the authorities of this host could not be read")),
         }
     }

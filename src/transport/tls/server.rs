@@ -32,7 +32,7 @@ impl ServerSide {
     pub(super) fn read(cert: &Path, files: &TlsServerFiles) -> Result<Self> {
         let chain = pem::certificates("tls_cert", cert)?;
         let facts = CertificateFacts::of(&chain[0]).map_err(|why| wrong("tls_cert", cert, why))?;
-        if let Some(why) = facts.why_not_valid(SystemTime::now()) {
+        if let Some(why) = facts.why_not_of_server(SystemTime::now()) {
             return Err(wrong("tls_cert", cert, why));
         }
         let key_path = files.tls_key.as_deref().unwrap_or(cert);

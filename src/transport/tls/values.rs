@@ -90,7 +90,7 @@ impl TlsServerFiles {
     ///
     /// # Errors
     /// `Invalid`, with the field, for a file that cannot be read or holds something else, a key that everybody may read or
-    /// that belongs to another certificate, and a certificate that is not valid now.
+    /// that belongs to another certificate, and a certificate that is not valid now, or not for this end of a connection.
     pub fn read(&self) -> Result<Option<TlsServer>> {
         let Some(cert) = &self.tls_cert else {
             for (field, file) in [("tls_key", &self.tls_key), ("tls_client_ca", &self.tls_client_ca)] {
