@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   corecast drain --metrics uds:///run/corecast/http.sock --to tcp://b:6680
   corecast drain --metrics 127.0.0.1:9680 --http-token-file http.token --to tcp://b:6680 --spread 30s
-  corecast drain --metrics 127.0.0.1:9680             # end, without sending anybody anywhere
+  corecast drain --metrics uds:///run/corecast/http.sock      # end, without sending anybody anywhere
 
 With --to, or --drain-to of the broker, each client is told to go on there, some at a time over the time of --spread; the broker \
 serves until they have gone, 5 s longer than that at the most. Clients try the brokers that are named in turn, then those of their own \

@@ -30,6 +30,9 @@ pub(crate) enum Transport {
     Tls,
 }
 
+/// The token of operators, for brokers that are started with a file of it.
+pub(crate) const OPERATOR_TOKEN: &str = "the-token-of-the-operators";
+
 /// A running broker.
 #[derive(Debug)]
 pub(crate) struct BrokerProcess {
@@ -201,7 +204,8 @@ impl BrokerProcess {
     /// Head and body of the answer to a request for a page.
     pub(crate) fn get(&self, path: &str) -> (String, String) {
         let mut peer = TcpStream::connect(self.metrics).expect("it serves metrics");
-        write!(peer, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").expect("room for a request");
+        let head = format!("Host: test\r\nAuthorization: Bearer {OPERATOR_TOKEN}");
+        write!(peer, "GET {path} HTTP/1.1\r\n{head}\r\n\r\n").expect("room for a request");
         let mut answer = String::new();
         peer.read_to_string(&mut answer).expect("an answer, and its end");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");

@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use corecast::internals::auth::{Secret, TokenHash};
 use corecast::{Brokers, ClientConfig, Sessions, TlsClientFiles, Token};
 
-use super::broker_process::{BrokerProcess, Transport};
+use super::broker_process::BrokerProcess;
 use super::certificates::{Authority, Validity};
 use super::numbers::{Listener, Numbers};
 use super::zmtp_peer::{Said, ZmtpPeer};
-use super::{client_of, drain, watchdog};
+use super::{client_of, drain, start, watchdog};
 
 /// A broker with users behind TLS, and a door without that for the operators of its host.
 fn broker_of(authority: &Authority) -> BrokerProcess {
@@ -25,7 +25,7 @@ fn broker_of(authority: &Authority) -> BrokerProcess {
         ["users.toml", "server.pem", "server.key"].map(|name| authority.path(name).display().to_string());
     let listen = ["--shards", "1", "--listen", "tls://127.0.0.1:0"];
     let files = ["--users", &users, "--tls-cert", &cert, "--tls-key", &key];
-    BrokerProcess::start(Transport::Tcp, &[&listen[..], &files].concat())
+    start(&[&listen[..], &files].concat())
 }
 
 fn tls_of(broker: &BrokerProcess) -> String {
@@ -68,7 +68,7 @@ fn users_go_on_behind_tls_with_their_tokens_and_nowhere_without() {
 fn direct_publishers_and_their_subscribers_lose_nothing_on_the_way() {
     let _watchdog = watchdog::watch("direct_publishers_and_their_subscribers_lose_nothing_on_the_way");
     let direct = ["--shards", "1", "--mode", "direct"];
-    let [mut a, b] = [(); 2].map(|()| BrokerProcess::start(Transport::Tcp, &direct));
+    let [mut a, b] = [(); 2].map(|()| start(&direct));
     let config = client_of(&[&a]);
     let mut listener = Listener::new(config.clone());
     let numbers = Numbers::start(config.clone());
@@ -95,8 +95,8 @@ fn zeromq_sockets_cannot_be_told_and_are_served_until_the_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let door = folder.path().join("zmtp.sock");
     let url = format!("ipc://{}", door.display());
-    let mut a = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--zmtp", &url]);
-    let b = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
+    let mut a = start(&["--shards", "2", "--zmtp", &url]);
+    let b = start(&["--shards", "1"]);
     let mut peer = ZmtpPeer::open(&door, "SUB");
     peer.subscribe(b"n");
     a.until(|page| page.sum("corecast_subscriptions") == 1);

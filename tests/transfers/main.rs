@@ -26,7 +26,12 @@ mod watchdog;
 #[path = "../zmtp_peer/mod.rs"]
 mod zmtp_peer;
 
-use broker_process::{BrokerProcess, Transport, corecast};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+use std::sync::Once;
+
+use broker_process::{BrokerProcess, OPERATOR_TOKEN, Transport, corecast};
 use corecast::internals::wire::{Features, Frame, greeting};
 use corecast::{Brokers, ClientConfig, Endpoint, ErrorCode, Sessions};
 use nats_server::NatsServer;
@@ -44,12 +49,33 @@ fn client_of(brokers: &[&BrokerProcess]) -> ClientConfig {
     ClientConfig::default().broker(brokers).sessions(Sessions::PerSubscriber)
 }
 
+/// The file with the token of operators.
+fn token_file() -> &'static str {
+    const FILE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/transfers.token");
+    static WRITTEN: Once = Once::new();
+    WRITTEN.call_once(|| {
+        fs::write(FILE, OPERATOR_TOKEN).expect("written");
+        fs::set_permissions(FILE, fs::Permissions::from_mode(0o600)).expect("a mode");
+    });
+    FILE
+}
+
+/// A broker that operators may drain, with these options.
+fn start(args: &[&str]) -> BrokerProcess {
+    BrokerProcess::start(Transport::Tcp, &[&["--http-token-file", token_file()], args].concat())
+}
+
+/// The command by which operators have a broker send its clients elsewhere.
+fn drain_command(broker: &BrokerProcess, args: &[&str]) -> Output {
+    let metrics = broker.metrics().to_string();
+    let mut command = corecast();
+    command.args(["drain", "--metrics", &metrics, "--http-token-file", token_file()]).args(args);
+    command.output().expect("the command runs")
+}
+
 /// Has a broker send its clients there, as an operator does.
 fn drain(broker: &BrokerProcess, to: &str, spread: &str) {
-    let mut command = corecast();
-    let metrics = broker.metrics().to_string();
-    command.args(["drain", "--metrics", &metrics, "--to", to, "--spread", spread]);
-    let output = command.output().expect("the command runs");
+    let output = drain_command(broker, &["--to", to, "--spread", spread]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -58,7 +84,7 @@ fn a_client_goes_on_at_the_next_broker_when_its_own_dies_and_comes_back_when_tha
     let _watchdog = watchdog::watch(
         "a_client_goes_on_at_the_next_broker_when_its_own_dies_and_comes_back_when_that_one_dies",
     );
-    let [mut a, mut b] = [(); 2].map(|()| BrokerProcess::start(Transport::Tcp, &["--shards", "1"]));
+    let [mut a, mut b] = [(); 2].map(|()| start(&["--shards", "1"]));
     let config = client_of(&[&a, &b]);
     let mut listener = Listener::new(config.clone());
     let numbers = Numbers::start(config);
@@ -80,7 +106,7 @@ fn a_client_goes_on_at_the_next_broker_when_its_own_dies_and_comes_back_when_tha
 #[test]
 fn a_broker_that_hangs_or_is_none_is_passed_over() {
     let _watchdog = watchdog::watch("a_broker_that_hangs_or_is_none_is_passed_over");
-    let [hangs, b] = [(); 2].map(|()| BrokerProcess::start(Transport::Tcp, &["--shards", "1"]));
+    let [hangs, b] = [(); 2].map(|()| start(&["--shards", "1"]));
     // A port that answers, but not as a broker.
     let web: Endpoint = format!("tcp://{}", b.metrics()).parse().expect("an endpoint");
     hangs.freeze();
@@ -120,11 +146,7 @@ fn transfer(a: &mut BrokerProcess, b: &BrokerProcess) -> (u64, Vec<Listener>) {
 fn nothing_is_lost_when_clients_are_sent_to_a_broker_of_the_same_cluster() {
     let _watchdog = watchdog::watch("nothing_is_lost_when_clients_are_sent_to_a_broker_of_the_same_cluster");
     let Some(server) = NatsServer::start() else { return };
-    let start = || {
-        let args = ["--shards", "1", "--engine", &server.url(), "--engine-wait"];
-        BrokerProcess::start(Transport::Tcp, &args)
-    };
-    let [mut a, b] = [start(), start()];
+    let [mut a, b] = [(); 2].map(|()| start(&["--shards", "1", "--engine", &server.url(), "--engine-wait"]));
     for broker in [&a, &b] {
         broker.until(|page| page.sum("corecast_engine_peers") == 1);
     }
@@ -139,7 +161,7 @@ fn nothing_is_lost_when_clients_are_sent_to_a_broker_of_the_same_cluster() {
 fn what_is_lost_is_told_when_clients_are_sent_to_a_broker_that_is_not_joined() {
     let _watchdog =
         watchdog::watch("what_is_lost_is_told_when_clients_are_sent_to_a_broker_that_is_not_joined");
-    let [mut a, b] = [(); 2].map(|()| BrokerProcess::start(Transport::Tcp, &["--shards", "1"]));
+    let [mut a, b] = [(); 2].map(|()| start(&["--shards", "1"]));
     let (sent, listeners) = transfer(&mut a, &b);
     report("brokers that are not joined", sent, &listeners);
 }
@@ -147,8 +169,8 @@ fn what_is_lost_is_told_when_clients_are_sent_to_a_broker_that_is_not_joined() {
 #[test]
 fn clients_stay_where_they_are_while_no_other_broker_answers() {
     let _watchdog = watchdog::watch("clients_stay_where_they_are_while_no_other_broker_answers");
-    let mut a = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
-    let mut b = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
+    let mut a = start(&["--shards", "1"]);
+    let mut b = start(&["--shards", "1"]);
     let to = b.endpoint().to_owned();
     b.kill();
     let config = client_of(&[&a]);
@@ -176,8 +198,8 @@ fn a_signal_sends_clients_to_their_own_next_address_and_a_peer_of_version_1_is_s
     let _watchdog = watchdog::watch(
         "a_signal_sends_clients_to_their_own_next_address_and_a_peer_of_version_1_is_served_until_the_end",
     );
-    let mut a = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--drain-spread", "200ms"]);
-    let b = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
+    let mut a = start(&["--shards", "2", "--drain-spread", "200ms"]);
+    let b = start(&["--shards", "1"]);
     let mut old = RawClient::connect(a.address());
     old.send_bytes(&greeting::offering(Features::NONE));
     old.send(&Frame::Hello { name: "old", overflow: 0, previous: 0, ticket: 0 });
@@ -205,16 +227,14 @@ fn a_signal_sends_clients_to_their_own_next_address_and_a_peer_of_version_1_is_s
 #[test]
 fn an_order_that_cannot_be_carried_out_is_refused() {
     let _watchdog = watchdog::watch("an_order_that_cannot_be_carried_out_is_refused");
-    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
-    let metrics = broker.metrics().to_string();
+    let broker = start(&["--shards", "1"]);
     for (words, part) in [
         (&["--to", "tcp://*:6680"][..], "could not connect to tcp://*:6680"),
         (&["--to", "tcp://10.0.0.7:0"], "could not connect"),
         (&["--to", "udp://b:1"], "no endpoint"),
         (&["--spread", "soon"], "write seconds"),
     ] {
-        let mut command = corecast();
-        let output = command.args(["drain", "--metrics", &metrics]).args(words).output().expect("it runs");
+        let output = drain_command(&broker, words);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(part), "{words:?}: {said}");
     }

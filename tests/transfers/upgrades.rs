@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::broker_process::{BrokerProcess, Transport, corecast};
 use super::numbers::{Crowd, Listener, Numbers, report};
-use super::{client_of, drain, subscribers, watchdog};
+use super::{client_of, drain, start, subscribers, watchdog};
 
 /// A socket that a service manager keeps, and the broker that it starts at it.
 struct Kept {
@@ -104,8 +104,8 @@ fn a_stop_a_drain_and_a_reload_at_once_are_a_stop_in_order() {
     ];
     for order in orders {
         let args = ["--shards", "1", "--config", &file, "--drain-spread", "60s"];
-        let mut a = BrokerProcess::start(Transport::Tcp, &args);
-        let b = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
+        let mut a = start(&args);
+        let b = start(&["--shards", "1"]);
         let config = client_of(&[&a, &b]);
         let mut listener = Listener::new(config.clone());
         let numbers = Numbers::start(config);
@@ -126,14 +126,14 @@ fn a_stop_a_drain_and_a_reload_at_once_are_a_stop_in_order() {
 #[test]
 fn a_new_version_that_does_not_start_leaves_clients_where_they_are() {
     let _watchdog = watchdog::watch("a_new_version_that_does_not_start_leaves_clients_where_they_are");
-    let mut a = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
-    let b = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
+    let mut a = start(&["--shards", "1"]);
+    let b = start(&["--shards", "1"]);
     let config = client_of(&[&a, &b]);
     let mut listener = Listener::new(config.clone());
     let numbers = Numbers::start(config);
     listener.until(20);
     // At the address of one that serves: before it ends.
-    refused_at(&a, &[], "in use");
+    refused_at(&a, &[], "listens there");
     refused_at(&a, &["--keep", "n=often"], "--keep");
     let now = listener.last;
     listener.until(now + 220);
