@@ -273,7 +273,7 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "README.md",
     "docs/API.md",
     "docs/ARCHITECTURE.md",
@@ -286,6 +286,7 @@ const PAGES: [&str; 22] = [
     "docs/METRICS.md",
     "docs/OPERATIONS.md",
     "docs/OPTIONS.md",
+    "docs/PACKAGES.md",
     "docs/PERFORMANCE.md",
     "docs/PROTOCOL.md",
     "docs/PROTOCOL_FRAMES.md",
