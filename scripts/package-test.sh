@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs, runs, upgrades and removes the Debian package in a fresh Debian with a systemd of its own.
+# shellcheck disable=SC2016  # What is in single quotes is for sed, and for shells inside.
 set -euo pipefail
 
 usage() {
@@ -9,12 +10,14 @@ usage: scripts/package-test.sh [-h] FILE.deb
 Makes a minimal Debian in a temporary folder (debootstrap), boots its systemd in namespaces of its own (systemd-nspawn, without a
 network), and with FILE.deb
   - checks the package with lintian, which must report no error;
-  - installs it, checks its unit with systemd-analyze verify, and its exposure, which must be at most 2.0;
+  - installs it, renders its man pages, and completes in bash, zsh and fish;
+  - checks its unit with systemd-analyze verify, and its exposure, which must be at most 2.0;
   - publishes and subscribes as an ordinary user and as a member of the group of the Unix socket, at the broker of the unit;
   - reloads it, with a good and a bad configuration; stops it with a signal, after which the watchdog starts it again;
-  - upgrades it while a subscriber is connected, and runs it by socket activation;
+  - upgrades it while a subscriber is connected; tries to upgrade it to a command that does not run, and under a configuration
+    that is wrong, after which the old broker must serve on; runs it by socket activation;
   - removes and purges it.
-Needs root, debootstrap, systemd-container, lintian and Debian's packages (about 100 MB, once); two minutes.
+Needs root, debootstrap, systemd-container, lintian and Debian's packages (about 150 MB); four minutes.
 TEXT
 }
 
@@ -79,7 +82,8 @@ step "lintian"
 lintian --fail-on error "$package" || { echo "package-test: FAILED: lintian reports errors" >&2; exit 1; }
 
 step "a fresh $SUITE"
-debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus "$SUITE" "$root" >"$work/debootstrap.log" 2>&1 ||
+debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,man-db,bash-completion,zsh,fish \
+    "$SUITE" "$root" >"$work/debootstrap.log" 2>&1 ||
     { tail -n 20 "$work/debootstrap.log"; die "debootstrap"; }
 cp "$package" "$root/root/corecast.deb"
 # The profile of nspawn denies io_uring; that of the unit is what is tested.
@@ -97,7 +101,25 @@ inside corecast --version
 inside id corecast
 [ "$(inside stat -c '%a %U %G' /etc/corecast)" = "750 root corecast" ] || die "/etc/corecast is open to others"
 inside corecast config check /etc/corecast/broker.toml
-for page in corecast corecast-broker corecast-sub; do inside test -f "/usr/share/man/man1/$page.1.gz" || die "no man page $page"; done
+inside dpkg-query -W -f '${Conffiles}\n' corecast
+inside dpkg-query -W -f '${Conffiles}' corecast | grep -q ' /etc/corecast/broker.toml ' || die "the configuration is not that of its owner"
+inside dpkg --verify corecast
+
+step "man pages and completions"
+inside man corecast-broker >"$work/page"
+grep -q 'egress-bytes' "$work/page" || die "the man page of the broker has none of its options"
+inside sh -c 'for page in /usr/share/man/man1/corecast*.gz; do
+    MANWIDTH=80 MANROFFOPT=-ww man --warnings -l "$page" >/dev/null || exit 1; done; ls /usr/share/man/man1/corecast* | wc -l' >"$work/pages" 2>"$work/warnings" ||
+    die "a man page cannot be shown: $(cat "$work/warnings")"
+[ ! -s "$work/warnings" ] || { cat "$work/warnings"; die "man warns of a page"; }
+echo "$(cat "$work/pages") man pages"
+inside bash -c '. /usr/share/bash-completion/bash_completion; _completion_loader corecast
+    COMP_WORDS=(corecast bro) COMP_CWORD=1; _corecast corecast bro corecast; echo "bash: ${COMPREPLY[*]}"' | tee "$work/bash"
+grep -qx 'bash: broker' "$work/bash" || die "bash does not complete"
+inside zsh -fc 'autoload -U compinit; compinit -u -D; echo "zsh: $_comps[corecast] $_comps[corecast-bench]"; autoload +X _corecast' | tee "$work/zsh"
+grep -qx 'zsh: _corecast _corecast-bench' "$work/zsh" || die "zsh does not complete"
+inside fish -c 'complete -C "corecast bro"' | tee "$work/fish"
+grep -q '^broker' "$work/fish" || die "fish does not complete"
 
 step "the unit"
 inside systemd-analyze verify --man=no corecast.service
@@ -108,11 +130,12 @@ main_pid() { inside systemctl show -P MainPID corecast; }
 inside grep -E '^(Uid|CapBnd|NoNewPrivs|Seccomp|Max locked memory|Max open files)' "/proc/$(main_pid)/status" "/proc/$(main_pid)/limits" -h
 inside grep -q '^Seccomp:.2' "/proc/$(main_pid)/status" || die "it runs without its filter of system calls"
 
+client=corecast
 # hears USER ADDRESS: a message passes, as this user.
 hears() {
-    as "$1" timeout 30 corecast sub t --count 1 --broker "$2" >"$work/heard" &
+    as "$1" timeout 30 "$client" sub t --count 1 --broker "$2" >"$work/heard" &
     local sub=$!
-    as "$1" timeout 30 corecast pub t "hello from $1" --wait-subscribers 1 --broker "$2" || die "$1 cannot publish at $2"
+    as "$1" timeout 30 "$client" pub t "hello from $1" --wait-subscribers 1 --broker "$2" || die "$1 cannot publish at $2"
     wait "$sub" || die "$1 cannot subscribe at $2"
     grep -q "hello from $1" "$work/heard" || die "$1 heard something else"
     echo "$1 at $2: $(cat "$work/heard")"
@@ -133,7 +156,7 @@ step "reload"
 before=$(main_pid)
 inside sed -i '$a log-level = "info,corecast=debug"' /etc/corecast/broker.toml
 inside systemctl reload corecast
-# nothing matters more than that a fault changes nothing.
+# A fault changes nothing.
 inside sed -i '$a no-such-option = 1' /etc/corecast/broker.toml
 inside systemctl reload corecast || true
 until_so "the fault is in the log" inside sh -c 'journalctl -q -u corecast | grep -q no-such-option'
@@ -174,6 +197,37 @@ wait "$sub" || die "the subscriber has not gone on"
 cat "$work/heard"
 inside grep -q 'corecast=debug' /etc/corecast/broker.toml || die "the configuration is gone"
 inside dpkg -s corecast | grep '^Version'
+
+step "an upgrade to a command that does not run"
+dpkg-deb -R "$package" "$work/broken"
+sed -i 's/^Version: .*/&+next2/' "$work/broken/DEBIAN/control"
+printf '#!/bin/sh\necho "this command does not run here" >&2\nexit 126\n' >"$work/broken/usr/bin/corecast"
+dpkg-deb -b "$work/broken" "$root/root/broken.deb" >/dev/null
+before=$(main_pid)
+inside cp /usr/bin/corecast /usr/local/bin/corecast-before
+if inside dpkg -i /root/broken.deb >"$work/dpkg" 2>&1; then die "a command that does not run was taken"; fi
+grep -e 'does not run here' -e '^corecast: ' "$work/dpkg" || { cat "$work/dpkg"; die "it says nothing of why"; }
+[ "$(main_pid)" = "$before" ] || die "the upgrade has ended the broker"
+client=/usr/local/bin/corecast-before
+hears someone $TCP
+client=corecast
+inside dpkg -i /root/next.deb 2>&1 | grep -i downgrading
+until_so "it is active" inside systemctl is-active corecast
+hears someone $TCP
+inside rm /usr/local/bin/corecast-before
+
+step "an upgrade under a configuration that is wrong"
+inside sed -i '$a no-such-option = 1' /etc/corecast/broker.toml
+before=$(main_pid)
+if inside dpkg -i /root/next.deb >"$work/dpkg" 2>&1; then die "a wrong configuration was taken"; fi
+grep -e no-such-option -e '^corecast: ' "$work/dpkg" || { cat "$work/dpkg"; die "it says nothing of why"; }
+[ "$(main_pid)" = "$before" ] || die "the upgrade has ended the broker"
+hears someone $TCP
+inside sed -i '/no-such-option/d' /etc/corecast/broker.toml
+inside dpkg --configure corecast
+until_so "it is active" inside systemctl is-active corecast
+[ "$(main_pid)" != "$before" ] || die "the upgrade has not restarted it"
+hears someone $TCP
 
 step "socket activation"
 inside cp /usr/share/doc/corecast/examples/corecast.socket /etc/systemd/system/
