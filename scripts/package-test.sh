@@ -13,7 +13,8 @@ network), and with FILE.deb
   - installs it, renders its man pages, and completes in bash, zsh and fish;
   - checks its unit with systemd-analyze verify, and its exposure, which must be at most 2.0;
   - publishes and subscribes as an ordinary user and as a member of the group of the Unix socket, at the broker of the unit;
-  - reloads it, with a good and a bad configuration; stops it with a signal, after which the watchdog starts it again;
+  - reloads it, with a good and a bad configuration; stops it with a signal, after which the watchdog starts it again; has its
+    address taken while it starts;
   - upgrades it while a subscriber is connected; tries to upgrade it to a command that does not run, and under a configuration
     that is wrong, after which the old broker must serve on; runs it by socket activation;
   - removes and purges it.
@@ -180,6 +181,25 @@ inside journalctl --no-pager -q -u corecast -o cat | grep -i watchdog | tail -n 
 hears someone $TCP
 inside rm -r /run/systemd/system/corecast.service.d
 inside systemctl daemon-reload
+
+step "trouble at start"
+inside systemctl stop corecast
+inside systemd-run --quiet --unit taken systemd-socket-activate -l 127.0.0.1:6680 /bin/cat
+until_so "its address is taken" inside sh -c 'grep -qi " 0100007F:1A18 " /proc/net/tcp'
+inside systemctl start --no-block corecast
+tried_often() { [ "$(inside systemctl show -P NRestarts corecast)" -ge 7 ]; }
+until_so "it is tried again" tried_often
+inside journalctl --no-pager -q -u corecast -o cat | grep '^error: ' | tail -n 1
+inside systemctl stop taken
+until_so "it starts when the address is free" inside systemctl is-active corecast
+inside sed -i '$a no-such-option = 1' /etc/corecast/broker.toml
+if inside systemctl restart corecast 2>/dev/null; then die "it starts with a wrong configuration"; fi
+shown() { inside systemctl show -P "$1" corecast; }
+[ "$(shown ExecMainStatus), $(shown NRestarts), $(shown ActiveState)" = "2, 0, failed" ] ||
+    die "a wrong configuration is tried again: $(shown ExecMainStatus), $(shown NRestarts), $(shown ActiveState)"
+inside sed -i '/no-such-option/d' /etc/corecast/broker.toml
+inside systemctl start corecast
+hears someone $TCP
 
 step "upgrade"
 dpkg-deb -R "$package" "$work/next"
