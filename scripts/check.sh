@@ -7,7 +7,7 @@ usage() {
 usage: scripts/check.sh [-h]
 
 Runs cargo fmt --check, clippy (for everything, and for each feature alone) and rustdoc with warnings denied, a syntax
-check of the scripts (with shellcheck, if it is installed), the checks of scripts/structure.py (crates, locks, length of
+check of the scripts (with shellcheck, if it is installed) and of the systemd unit of packages (if there is systemd), the checks of scripts/structure.py (crates, locks, length of
 files, circles of imports, doc comments), prints the figures of scripts/structure_report.py, each beside its bound, and checks
 the dependencies (scripts/deny.sh).
 TEXT
@@ -35,6 +35,29 @@ for script in "${scripts[@]}"; do
 done
 if command -v shellcheck >/dev/null; then
     shellcheck -x "${scripts[@]}"
+fi
+for script in scripts/package/debian/post*; do
+    sh -n "$script"
+done
+
+# unit: verifies the unit of packages, with a command that is there, and its exposure. systemd-analyze only warns of a key that it
+# does not know: a misspelt one would be no error.
+unit() {
+    local folder said
+    folder=$(mktemp -d)
+    cp scripts/package/corecast.socket "$folder/"
+    sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' scripts/package/corecast.service >"$folder/corecast.service"
+    said=$(systemd-analyze verify --man=no "$folder/corecast.service" "$folder/corecast.socket" 2>&1) || true
+    rm -r "$folder"
+    [ -z "$said" ] || { echo "$said" >&2; return 1; }
+    systemd-analyze security --offline=true --no-pager --threshold=20 scripts/package/corecast.service | tail -n 1
+}
+
+echo "== the systemd unit"
+if command -v systemd-analyze >/dev/null; then
+    unit
+else
+    echo "warning: NO SYSTEMD-ANALYZE: the unit of packages is NOT CHECKED" >&2
 fi
 
 echo "== cargo fmt --check"

@@ -287,6 +287,7 @@ const PAGES: [&str; 23] = [
     "docs/METRICS.md",
     "docs/OPERATIONS.md",
     "docs/OPTIONS.md",
+    "docs/PACKAGES.md",
     "docs/PERFORMANCE.md",
     "docs/PROTOCOL.md",
     "docs/PROTOCOL_FRAMES.md",

@@ -1,4 +1,5 @@
-//! A broker under a service manager: it says how it fares, and serves on sockets that it is started with.
+//! A broker under a service manager: it says how it fares, and serves on sockets that it is started with. The files that packages
+//! have for it: the configuration, and the profile for containers.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -9,6 +10,7 @@ use std::net::TcpListener;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport, corecast};
@@ -179,7 +181,7 @@ fn inherited_sockets_that_no_option_names_or_that_do_not_listen_are_errors() {
     let _watchdog =
         watchdog::watch("inherited_sockets_that_no_option_names_or_that_do_not_listen_are_errors");
     let said = |runner: &str| {
-        let mut broker = std::process::Command::new("bash");
+        let mut broker = Command::new("bash");
         broker.args(["-c", runner]).arg(corecast().get_program());
         broker.args(["broker", "--listen", "tcp://127.0.0.1:0", "--shards", "1"]);
         let output = broker.output().expect("the command runs");
@@ -220,4 +222,62 @@ fn sockets_for_another_process_are_left_alone_and_the_log_says_so() {
     assert!(broker.log().contains(warning), "{}", broker.log());
     assert_ne!(broker.endpoint(), endpoint);
     is_served_at(&broker.endpoint());
+}
+
+/// Loads the profile for containers, then executes another command, to which it then applies.
+const UNDER_PROFILE: [&str; 2] =
+    ["python3", concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/package/seccomp-test.py")];
+
+fn under_profile(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(UNDER_PROFILE[0]);
+    command.arg(UNDER_PROFILE[1]).arg(program).env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
+#[test]
+fn broker_and_clients_do_with_the_profile_for_containers() {
+    let _watchdog = watchdog::watch("broker_and_clients_do_with_the_profile_for_containers");
+    let dir = tempfile::tempdir().expect("a directory");
+    let uds = format!("uds://{}", dir.path().join("s").display());
+    let mut broker = BrokerProcess::start_under(&UNDER_PROFILE, Transport::Tcp, &["--listen", &uds]);
+    for endpoint in [broker.endpoint(), &uds] {
+        let command = |args: &[&str]| {
+            let mut command = under_profile(corecast().get_program());
+            command.args(args).args(["--broker", endpoint]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().expect("the command can be started")
+        };
+        let subscriber = command(&["sub", "t", "--count", "1"]);
+        let publisher = command(&["pub", "t", "here", "--wait-subscribers", "1"]);
+        let sent = publisher.wait_with_output().expect("it ends");
+        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        let got = subscriber.wait_with_output().expect("it ends");
+        assert_eq!(got.stdout, b"here\n", "{}", String::from_utf8_lossy(&got.stderr));
+    }
+    assert_eq!(broker.stop().code(), Some(0));
+}
+
+#[test]
+fn the_profile_for_containers_denies_what_it_does_not_name() {
+    let _watchdog = watchdog::watch("the_profile_for_containers_denies_what_it_does_not_name");
+    let asks = ["-c", "import os; os.sched_rr_get_interval(0)"];
+    assert!(Command::new("python3").args(asks).status().expect("it can be started").success());
+    let denied = under_profile("python3").args(asks).output().expect("it can be started");
+    let text = String::from_utf8_lossy(&denied.stderr);
+    assert!(!denied.status.success() && text.contains("Operation not permitted"), "{text}");
+}
+
+#[test]
+fn the_configuration_of_packages_has_no_fault() {
+    let _watchdog = watchdog::watch("the_configuration_of_packages_has_no_fault");
+    let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/package/broker.toml");
+    let text = std::fs::read_to_string(packed).expect("it is there");
+    // Its group is there once the package is installed.
+    let group = nix::unistd::Group::from_gid(nix::unistd::getegid()).expect("groups can be read");
+    let group = format!("socket-group = \"{}\"", group.expect("ours has a name").name);
+    assert!(text.contains("socket-group = \"corecast\""), "{text}");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("broker.toml");
+    std::fs::write(&file, text.replace("socket-group = \"corecast\"", &group)).expect("it can be written");
+    let checked = corecast().args(["config", "check"]).arg(&file).output().expect("the command runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
