@@ -125,7 +125,7 @@ pub use transport::{
 #[cfg(feature = "client")]
 pub use wire::Start;
 
-pub use corecast_executors::{CoreSet, Idle};
+pub use corecast_executors::{CoreSet, Idle, Reactor};
 
 /// The command: `main.rs` is the only caller.
 #[cfg(feature = "cli")]

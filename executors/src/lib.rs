@@ -16,7 +16,8 @@
 //! | `tick` | the 10 ms pulse that brings time to every shard |
 //! | `rest` | the rest of a shard that needs few ticks, and the sleep of the thread that sends them |
 //! | `pool` | a set of pinned executors: start, commands, orderly stop |
-//! | `executor` | one of them: its thread, its pin, its runtime, its start-up errors |
+//! | `executor` | one of them: its pin, its size, its start-up errors, its end |
+//! | `reactor` | what its thread waits with, and what runs its tasks: io_uring, or epoll |
 //! | `task` | tasks of an executor, and their end when its body returns |
 //! | `thread` | plain threads, the end of the process, and the rule that a panic on an executor is one |
 //! | `block` | waiting for a future on a plain thread |
@@ -52,6 +53,7 @@ mod open_files;
 mod pacer;
 mod pool;
 mod race;
+mod reactor;
 mod reader;
 mod readiness;
 mod rest;
@@ -80,6 +82,7 @@ pub use open_files::{
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
+pub use reactor::{Reactor, ReactorError};
 pub use reader::{WaitIsOver, watch_reader};
 pub use readiness::readable_sockets;
 pub use rest::Stir;

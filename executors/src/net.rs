@@ -9,10 +9,10 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use glommio::io::PollableFd;
 use socket2::SockRef;
 
 use crate::clock::MonotonicNs;
+use crate::reactor::Polled;
 use crate::readiness::ReadWatch;
 use crate::thread::{idle_here, on_executor};
 use crate::turn::end_turn;
@@ -36,7 +36,7 @@ const INTERRUPTS_MAX: usize = 16;
 /// A TCP or Unix socket, connected or listening, that belongs to this executor.
 #[derive(Debug)]
 pub struct ReadySocket {
-    fd: PollableFd<OwnedFd>,
+    fd: Polled<OwnedFd>,
     /// Dropped behind the descriptor, with which it ends.
     watch: ReadWatch,
 }
@@ -53,7 +53,7 @@ impl ReadySocket {
         }
         SockRef::from(&fd).set_nonblocking(true)?;
         let watch = ReadWatch::new(fd.as_fd())?;
-        Ok(Self { fd: PollableFd::new(fd).map_err(io::Error::from)?, watch })
+        Ok(Self { fd: Polled::new(fd)?, watch })
     }
 
     /// Waits until there is data, a connection to accept, the end of the stream or an error. The turn of the caller has
@@ -132,7 +132,7 @@ impl ReadySocket {
     /// # Errors
     /// If the poll itself fails.
     pub async fn writable(&self) -> io::Result<()> {
-        self.fd.writable().await.map_err(io::Error::from)
+        self.fd.writable().await
     }
 
     /// Reads the available bytes, at most the whole of `buffer`. `None`: nothing now. `Some(0)`: the end of the stream.

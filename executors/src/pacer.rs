@@ -2,13 +2,13 @@
 //! product's own deadlines come with ticks.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use glommio::io::PollableFd;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::clock::MonotonicNs;
+use crate::reactor::Polled;
 use crate::thread::on_executor;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -16,7 +16,7 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// A timer of this executor, for any number of waits, one after the other.
 #[derive(Debug)]
 pub struct Pacer {
-    timer: PollableFd<Timer>,
+    timer: Polled<Timer>,
 }
 
 /// The descriptor in the form that the runtime takes.
@@ -26,6 +26,12 @@ struct Timer(TimerFd);
 impl AsRawFd for Timer {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -40,7 +46,7 @@ impl Pacer {
         }
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = Timer(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
-        Ok(Self { timer: PollableFd::new(timer).map_err(io::Error::from)? })
+        Ok(Self { timer: Polled::new(timer)? })
     }
 
     /// Waits until `deadline`; returns at once if it has passed.
@@ -57,6 +63,6 @@ impl Pacer {
         // Setting the timer again also clears the expiry of the last wait: nothing needs to be read.
         let at = TimeSpec::new((deadline.0 / NS_PER_S) as i64, (deadline.0 % NS_PER_S) as i64);
         self.timer.get_ref().0.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
-        self.timer.readable().await.map_err(io::Error::from)
+        self.timer.readable().await
     }
 }

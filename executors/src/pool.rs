@@ -13,6 +13,7 @@ use crate::executor::{ExecutorError, Sockets};
 use crate::idle::Idle;
 use crate::ids::{CoreId, ShardId};
 use crate::link::{Inbox, Link, link_to_shard};
+use crate::reactor::Reactor;
 use crate::rest::Alarm;
 use crate::thread::install_panic_hook;
 use crate::tick::{TickLink, TickSource, Ticks, ticks};
@@ -31,12 +32,14 @@ pub struct PoolConfig {
     pub idle: Idle,
     /// The number of sockets that each shard is expected to wait for.
     pub sockets: Sockets,
+    /// The reactor of each shard.
+    pub reactor: Reactor,
     /// The capacity of each link between two shards and of each commands link, in messages.
     pub link_capacity: usize,
 }
 
 impl PoolConfig {
-    /// One executor on whatever CPU there is, which parks when idle, waits for few sockets, and takes one message at a time.
+    /// One executor on whatever CPU there is, with the reactor that can be had, which parks when idle, waits for few sockets, and takes one message at a time.
     #[must_use]
     pub fn single(name: impl Into<String>) -> Self {
         Self {
@@ -45,6 +48,7 @@ impl PoolConfig {
             shards: 1,
             idle: Idle::Park,
             sockets: Sockets::Few,
+            reactor: Reactor::Auto,
             link_capacity: 1,
         }
     }

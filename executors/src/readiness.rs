@@ -13,10 +13,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use glommio::io::PollableFd;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 
+use crate::reactor::Polled;
 use crate::task::spawn_local;
 
 /// Sockets that one turn of the pump wakes: the others follow in the next round of the reactor.
@@ -49,6 +49,12 @@ impl AsRawFd for Events {
     }
 }
 
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
+    }
+}
+
 /// A socket's wait.
 #[derive(Debug)]
 enum Wait {
@@ -73,7 +79,7 @@ impl Readiness {
                 ready: Cell::new(0),
                 is_pumped: Cell::new(true),
             });
-            let polled = PollableFd::new(Rc::clone(&readiness.epoll)).map_err(io::Error::from)?;
+            let polled = Polled::new(Rc::clone(&readiness.epoll))?;
             spawn_local(pump(Pumped(Rc::clone(&readiness)), polled)).detach();
             Ok(Rc::clone(here.insert(readiness)))
         })
@@ -131,7 +137,7 @@ impl Drop for Pumped {
     }
 }
 
-async fn pump(pumped: Pumped, polled: PollableFd<Rc<Events>>) {
+async fn pump(pumped: Pumped, polled: Polled<Rc<Events>>) {
     let mut events = [EpollEvent::empty(); EVENTS_PER_TURN];
     // The wait is the end of each turn.
     while polled.readable().await.is_ok() {

@@ -18,6 +18,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 use tracing::warn;
 
+use crate::reactor::{self, Handle};
 use crate::turn::end_turn;
 
 /// Rounds of drops that the end of an executor waits for. Each round drops the tasks that the tasks of the previous
@@ -54,7 +55,7 @@ impl Life {
 #[derive(Debug)]
 pub struct LocalTask<T> {
     /// `None` once it is detached.
-    task: Option<glommio::Task<Option<T>>>,
+    task: Option<Handle<Option<T>>>,
     life: Rc<Life>,
 }
 
@@ -69,10 +70,7 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Loc
     let life = Rc::<Life>::default();
     TASKS.with_borrow_mut(|tasks| tasks.insert(key, Rc::clone(&life)));
     let body = Registered::Runs { future, alive: Alive { key, life: Rc::clone(&life) } };
-    // The runtime's plain spawn polls the future at once, inside the call; this one queues it.
-    let task = glommio::spawn_local_into(body, glommio::TaskQueueHandle::default())
-        .expect("the default queue is there as long as the executor is");
-    LocalTask { task: Some(task), life }
+    LocalTask { task: Some(reactor::spawn(body)), life }
 }
 
 impl<T: 'static> LocalTask<T> {
@@ -90,7 +88,7 @@ impl<T: 'static> LocalTask<T> {
 
 impl<T> LocalTask<T> {
     fn give_up_handle(&mut self) -> Option<()> {
-        self.task.take().map(|task| drop(task.detach()))
+        self.task.take().map(drop)
     }
 }
 

@@ -11,16 +11,16 @@
 //! its shard gets every tick, resting or not, so that the net is as fine as ever where a wake-up could be lost. While all
 //! shards rest, the thread sleeps until the next of them is to have a tick.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glommio::io::PollableFd;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tracing::error;
 
 use crate::clock::MonotonicNs;
 use crate::link::{Inbox, Link, Refused, link};
+use crate::reactor::Polled;
 use crate::rest::{Alarm, Stir};
 use crate::thread::spawn_plain;
 
@@ -60,6 +60,12 @@ impl AsRawFd for Count {
     }
 }
 
+impl AsFd for Count {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Ticks {
     /// Waits for the next tick. `None`: the owner of the clock is gone.
     ///
@@ -70,7 +76,7 @@ impl Ticks {
             Source::Inbox { inbox, .. } => inbox.recv().await,
             Source::Pulse { count, .. } => {
                 // Made anew each time: it belongs to an executor, and ticks are made before their executor.
-                let polled = PollableFd::new(Count(Arc::clone(count))).ok()?;
+                let polled = Polled::new(Count(Arc::clone(count))).ok()?;
                 polled.readable().await.ok()?;
                 // An empty read means that another poll has read it: the time has come all the same.
                 let _ = count.read();
@@ -209,15 +215,16 @@ mod tests {
     use futures_lite::future::{block_on, poll_once};
 
     use super::*;
-    use crate::executor::{self, Sockets};
+    use crate::executor::Sockets;
     use crate::idle::Idle;
     use crate::link::link_to_shard;
+    use crate::reactor::{Reactor, Runtime};
     use crate::thread::become_executor;
 
     /// Runs `body` on an executor in a thread of its own.
     fn on_an_executor<T: Send + 'static>(body: impl AsyncFnOnce() -> T + Send + 'static) -> T {
         let thread = spawn_plain("tick-test", move || {
-            let executor = executor::make(None, Idle::Park, Sockets::Few).unwrap();
+            let executor = Runtime::make(Reactor::Auto, None, Idle::Park, Sockets::Few).unwrap();
             become_executor(None, Idle::Park);
             executor.run(body())
         });

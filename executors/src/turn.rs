@@ -1,8 +1,8 @@
 //! The end of a pump's turn. Called by every pump of every shard; holds no state.
 
-use glommio::nop::NopSubmitter;
+use crate::reactor;
 
-/// Ends a turn: waits for one empty operation of the ring.
+/// Ends a turn: waits for one round of the reactor, with io_uring for one empty operation of the ring.
 ///
 /// The runtime polls its rings only once no task is runnable, and yielding leaves a task runnable. Waiting for the ring
 /// does not: the queues run empty, the reactor polls, and everyone else's sockets, links and ticks get their turn. With
@@ -16,6 +16,5 @@ use glommio::nop::NopSubmitter;
 /// # Panics
 /// Outside an executor of this crate.
 pub async fn end_turn() {
-    // The kernel cannot refuse an empty operation; if it were cancelled, the turn would be over too.
-    let _ = NopSubmitter::new().run_nop().await;
+    reactor::end_turn().await;
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{
-    CoreId, Idle, Link, Pool, PoolConfig, ShardContext, ShardId, Sockets, Topology, end_turn, link,
+    CoreId, Idle, Link, Pool, PoolConfig, Reactor, ShardContext, ShardId, Sockets, Topology, end_turn, link,
     on_executor, spawn_local, start,
 };
 
@@ -21,6 +21,7 @@ fn config(shards: usize) -> PoolConfig {
         shards,
         idle: Idle::Park,
         sockets: Sockets::Few,
+        reactor: Reactor::Auto,
         link_capacity: 8,
     }
 }

@@ -12,8 +12,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use corecast_executors::{
-    CoreId, CoreSet, Idle, Pool, PoolConfig, PoolError, ShardContext, ShardId, Sockets, Topology, link,
-    spawn_local, spawn_plain, start,
+    CoreId, CoreSet, Idle, Pool, PoolConfig, PoolError, Reactor, ShardContext, ShardId, Sockets, Topology,
+    link, spawn_local, spawn_plain, start,
 };
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -28,6 +28,7 @@ fn config(shards: usize) -> PoolConfig {
         shards,
         idle: Idle::Park,
         sockets: Sockets::Few,
+        reactor: Reactor::Auto,
         link_capacity: 4,
     }
 }

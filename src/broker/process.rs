@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corecast_executors::{
-    CoreId, Link, MonotonicNs, Pool, PoolConfig, ShardContext, Sockets, Topology, link, start,
+    CoreId, Link, MonotonicNs, Pool, PoolConfig, Reactor, ShardContext, Sockets, Topology, link, start,
 };
 
 use super::config::{BrokerConfig, users_of};
@@ -88,6 +88,7 @@ impl Broker {
             shards,
             idle: config.idle,
             sockets: Sockets::Many,
+            reactor: Reactor::IoUring,
             link_capacity: LINK_ITEMS_MAX,
         };
         let first_rules = permissions.clone();

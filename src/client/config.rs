@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use corecast_executors::{CoreSet, Idle};
+use corecast_executors::{CoreSet, Idle, Reactor};
 
 use super::brokers::Brokers;
 use super::token::{Token, TokenFile};
@@ -105,6 +105,10 @@ configuration! {
         /// were published before wait on. A broker that is there may slow a publisher down for as long as it likes: that is
         /// what `block` does.
         publish_timeout: Duration = PUBLISH_TIMEOUT_DEFAULT;
+
+        /// What its executors wait with: io_uring, or epoll where that cannot be had, such as in a container with the usual
+        /// profile.
+        reactor: Reactor = Reactor::default(), option("reactor", "NAME", One<Plain>);
 
         /// The connections that it makes: to the broker, and to direct publishers.
         connect: ConnectConfig = ConnectConfig::default();

@@ -35,7 +35,7 @@ use corecast::{
     ClientConfig, ErrorKind, Event, EventRef, Filter, Gap, GapReason, LocalClient, Message, Publisher,
     Sessions, Subscriber, Token, Topic,
 };
-use corecast_executors::{Either, Wake, end_turn, first, pause};
+use corecast_executors::{Either, Reactor, Wake, end_turn, first, pause};
 use counts::{
     a_publisher_waits_for_subscribers, more_publishers_wait_than_a_session_may_ask_counts,
     subscribers_are_counted_while_others_come_and_go,
@@ -65,16 +65,31 @@ enum Mode {
     DirectWithUsers,
     /// Some of the topics of each test are proxied, some go direct.
     Mixed,
+    /// As `Proxy`, with clients that do without io_uring.
+    ProxyOnEpoll,
+    /// As `DirectFromOwnExecutors`, with clients that do without io_uring.
+    DirectOnEpoll,
 }
 
 impl Mode {
     fn args(self) -> &'static [&'static str] {
         match self {
-            Mode::Proxy => &[],
-            Mode::Direct | Mode::DirectFromOwnExecutors | Mode::DirectWithUsers => &["--mode", "direct"],
+            Mode::Proxy | Mode::ProxyOnEpoll => &[],
+            Mode::Direct | Mode::DirectFromOwnExecutors | Mode::DirectWithUsers | Mode::DirectOnEpoll => {
+                &["--mode", "direct"]
+            }
             Mode::Mixed => {
                 &["--mode", "direct", "--mode-rule", "news=proxy,a.c=proxy,b=proxy,*.*.x=proxy,t.>=proxy"]
             }
+        }
+    }
+
+    /// The reactor of the clients.
+    fn reactor(self) -> Reactor {
+        if matches!(self, Mode::ProxyOnEpoll | Mode::DirectOnEpoll) {
+            Reactor::Epoll
+        } else {
+            Reactor::IoUring
         }
     }
 }
@@ -109,8 +124,8 @@ impl Ground {
     }
 
     fn client(&self) -> ClientConfig {
-        let mut client = self.broker.client();
-        if self.mode == Mode::DirectFromOwnExecutors {
+        let mut client = self.broker.client().reactor(self.mode.reactor());
+        if matches!(self.mode, Mode::DirectFromOwnExecutors | Mode::DirectOnEpoll) {
             client.direct.cores = Some("all".parse().expect("cores"));
         }
         if self.mode == Mode::DirectWithUsers {
@@ -204,6 +219,9 @@ macro_rules! contract {
         contract! { @on direct_with_users DirectWithUsers Tcp $($name)* }
         contract! { @on mixed_over_tcp Mixed Tcp $($name)* }
         contract! { @on mixed_over_uds Mixed Uds $($name)* }
+        contract! { @on proxy_on_epoll_over_tcp ProxyOnEpoll Tcp $($name)* }
+        contract! { @on proxy_on_epoll_over_tls ProxyOnEpoll Tls $($name)* }
+        contract! { @on direct_on_epoll_over_uds DirectOnEpoll Uds $($name)* }
     };
     (@on $ground:ident $mode:ident $transport:ident $($name:ident)*) => {
         mod $ground {
@@ -332,7 +350,7 @@ fn subscribers_share_a_session_or_have_their_own(ground: &Ground) {
         assert_eq!(subscriber.try_recv().expect("it is well"), None);
     }
     // Each frame goes over each session once, however many subscribers wait at its end.
-    if ground.mode == Mode::Proxy {
+    if ground.mode.args().is_empty() {
         ground.broker.until(|page| page.sum("corecast_deliveries_total") >= 6 * MESSAGES);
         assert_eq!(ground.broker.page().sum("corecast_deliveries_total"), 6 * MESSAGES);
     } else {
@@ -371,7 +389,8 @@ fn everything_from_the_subscription_on(ground: &Ground) {
         publisher.publish(topic(&name), b"the first").expect("it is taken");
         let mut event = subscriber.recv_timeout(PATIENCE).expect("it is well");
         // On a machine that is busy with something else the two may not meet in the time for which they wait for each other.
-        let may_be_late = ground.mode != Mode::Proxy && begun.elapsed() >= DIRECT_SETTLE - HEARING_GAP_MAX;
+        let may_be_late =
+            !ground.mode.args().is_empty() && begun.elapsed() >= DIRECT_SETTLE - HEARING_GAP_MAX;
         if may_be_late && event == Some(Event::Gap(LATE)) {
             publisher.publish(topic(&name), b"the second").expect("it is taken");
             event = subscriber.recv_timeout(PATIENCE).expect("it is well");
@@ -473,7 +492,7 @@ fn inside_an_executor_there_is_no_other_thread(ground: &Ground) {
     const MESSAGES: u64 = 20_000;
     for sessions in [Sessions::PerExecutor, Sessions::PerSubscriber] {
         let config = ground.client().sessions(sessions);
-        let executor = OneExecutor::start(move |context| {
+        let executor = OneExecutor::start_on(ground.mode.reactor(), move |context| {
             let config = config.clone();
             async move {
                 let client = LocalClient::start(config, context.ticks);
@@ -513,7 +532,7 @@ fn inside_an_executor_there_is_no_other_thread(ground: &Ground) {
 
 fn a_subscription_ends_inside_an_executor(ground: &Ground) {
     let config = ground.client();
-    let executor = OneExecutor::start(move |context| {
+    let executor = OneExecutor::start_on(ground.mode.reactor(), move |context| {
         let config = config.clone();
         async move {
             let client = LocalClient::start(config, context.ticks);
@@ -554,7 +573,7 @@ fn who_leaves_while_connecting_is_not_served(ground: &Ground) {
     let config = ground.own_sessions();
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
-    let executor = OneExecutor::start(move |context| {
+    let executor = OneExecutor::start_on(ground.mode.reactor(), move |context| {
         let (config, told) = (config.clone(), Arc::clone(&told));
         async move {
             let client = LocalClient::start(config, context.ticks);

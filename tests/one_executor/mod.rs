@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use corecast_executors::{Inbox, Pool, PoolConfig, ShardContext, link, start};
+use corecast_executors::{Inbox, Pool, PoolConfig, Reactor, ShardContext, link, start};
 
 /// A body that runs on an executor of its own.
 #[derive(Debug)]
@@ -17,7 +17,15 @@ impl<T: Send + 'static> OneExecutor<T> {
     pub(crate) fn start<Fut: Future<Output = T> + 'static>(
         body: impl Fn(ShardContext<()>) -> Fut + Send + Clone + 'static,
     ) -> Self {
-        let config = PoolConfig::single("test");
+        Self::start_on(Reactor::Auto, body)
+    }
+
+    /// The same, with that reactor.
+    pub(crate) fn start_on<Fut: Future<Output = T> + 'static>(
+        reactor: Reactor,
+        body: impl Fn(ShardContext<()>) -> Fut + Send + Clone + 'static,
+    ) -> Self {
+        let config = PoolConfig { reactor, ..PoolConfig::single("test") };
         let (done, result) = link(1);
         let pool = start(&config, move |context| {
             let (body, done) = (body.clone(), done.clone());

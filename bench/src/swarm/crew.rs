@@ -1,7 +1,7 @@
 //! Owns the executors of one part of a swarm, and the commands to them.
 
 use corecast_executors::{
-    CoreId, Idle, Link, Pool, PoolConfig, PoolError, ShardContext, ShardId, Sockets, start,
+    CoreId, Idle, Link, Pool, PoolConfig, PoolError, Reactor, ShardContext, ShardId, Sockets, start,
 };
 
 /// Commands that may wait for an executor. One is on its way at a time, but for the stop after a look.
@@ -32,6 +32,7 @@ impl<C: Send + 'static> Crew<C> {
             shards: executors,
             idle,
             sockets: Sockets::Many,
+            reactor: Reactor::IoUring,
             link_capacity: COMMANDS_MAX,
         };
         let pool = start(&config, run)?;

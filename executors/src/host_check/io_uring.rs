@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 
 use super::Finding;
-use crate::executor::{self, ExecutorError, Sockets};
+use crate::executor::{ExecutorError, Sockets};
 use crate::idle::Idle;
 use crate::ids::CoreId;
+use crate::reactor::{Reactor, Runtime};
 use crate::thread::spawn_plain;
 
 const NAME: &str = "io_uring";
@@ -28,7 +29,7 @@ pub(super) fn try_shards(cores: &[CoreId], shards: usize) -> Trial {
         let mut executors = Vec::new();
         let of_shards = cores.iter().cycle().take(shards);
         let error = of_shards
-            .map(|&core| executor::make(Some(core), Idle::Park, Sockets::Many))
+            .map(|&core| Runtime::make(Reactor::IoUring, Some(core), Idle::Park, Sockets::Many))
             .find_map(|made| made.map(|executor| executors.push(executor)).err());
         Trial { made: executors.len(), error }
     };

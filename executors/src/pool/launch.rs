@@ -10,6 +10,7 @@ use crate::executor::{self, ExecutorError, Sockets};
 use crate::idle::Idle;
 use crate::ids::ShardId;
 use crate::link::{Inbox, Link, link};
+use crate::reactor::{Reactor, Runtime};
 use crate::thread::become_executor;
 
 /// The report that an executor sends once, before any body runs.
@@ -27,6 +28,7 @@ pub(super) struct Launch {
 struct Beginning {
     idle: Idle,
     sockets: Sockets,
+    reactor: Reactor,
     started: Link<Started>,
     go: Inbox<()>,
 }
@@ -43,8 +45,13 @@ where
     for context in contexts {
         let shard = context.shard;
         let (go_link, go) = link(1);
-        let begin =
-            Beginning { idle: config.idle, sockets: config.sockets, started: started_link.clone(), go };
+        let begin = Beginning {
+            idle: config.idle,
+            sockets: config.sockets,
+            reactor: config.reactor,
+            started: started_link.clone(),
+            go,
+        };
         let body = body.clone();
         let thread = std::thread::Builder::new()
             .name(format!("{}-{shard}", config.name))
@@ -70,8 +77,9 @@ where
     Fut: Future<Output = ()> + 'static,
 {
     let (shard, core) = (context.shard, context.core);
-    let Beginning { idle, sockets, started, mut go } = begin;
-    let made = core.map_or(Ok(()), executor::pin).and_then(|()| executor::make(core, idle, sockets));
+    let Beginning { idle, sockets, reactor, started, mut go } = begin;
+    let pinned = core.map_or(Ok(()), executor::pin);
+    let made = pinned.and_then(|()| Runtime::make(reactor, core, idle, sockets));
     let executor = match made {
         Ok(executor) => executor,
         Err(error) => {

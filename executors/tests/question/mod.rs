@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use corecast_executors::{Idle, Inbox, Link, MonotonicNs, PoolConfig, RecvTimeout, Sockets, Topology, link};
+use corecast_executors::{
+    Idle, Inbox, Link, MonotonicNs, PoolConfig, Reactor, RecvTimeout, Sockets, Topology, link,
+};
 
 /// A link for questions; the shard answers with the time at which it saw each.
 pub(crate) type Question = Link<MonotonicNs>;
@@ -15,6 +17,7 @@ pub(crate) fn config(name: &str, shards: usize, idle: Idle) -> PoolConfig {
         shards,
         idle,
         sockets: Sockets::Few,
+        reactor: Reactor::Auto,
         link_capacity: 64,
     }
 }

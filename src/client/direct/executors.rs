@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use corecast_executors::{
-    CoreId, CoreSet, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Topology, core_here, link,
-    link_to_task, spawn_plain, start,
+    CoreId, CoreSet, Idle, Inbox, Link, PoolConfig, Reactor, ShardContext, ShardId, Sockets, Topology,
+    core_here, link, link_to_task, spawn_plain, start,
 };
 
 use crate::broker::{Begin, ExecutorConfig, Item, chain, run_shard};
@@ -70,7 +70,8 @@ pub(in crate::client) async fn place(
         None => Vec::new(),
     };
     others.retain(|core| Some(*core) != core_here());
-    let elsewhere = if others.is_empty() { Vec::new() } else { start_elsewhere(others, config).await? };
+    let kind = (config.idle, session.config.reactor);
+    let elsewhere = if others.is_empty() { Vec::new() } else { start_elsewhere(others, kind).await? };
     let (placed, begins) = join(session, id, config, elsewhere);
     for (commands, begin) in placed.commands[1..].iter().zip(begins) {
         commands.send(Item::Begin(begin)).await.map_err(|_| executor_gone())?;
@@ -124,11 +125,10 @@ fn begin_behind(first: Link<Item>, from_first: Inbox<Item>, config: Arc<Executor
 }
 
 /// As [`start_executors`], without holding up the executor that calls.
-async fn start_elsewhere(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Vec<Link<Item>>> {
+async fn start_elsewhere(cores: Vec<CoreId>, kind: (Idle, Reactor)) -> Result<Vec<Link<Item>>> {
     let (done, mut started) = link(1);
-    let config = config.clone();
     // Nobody joins it: it ends when they have started.
-    spawn_plain("corecast-start", move || drop(done.try_send(start_executors(cores, &config))))
+    spawn_plain("corecast-start", move || drop(done.try_send(start_executors(cores, kind))))
         .map_err(|e| Error::io("cannot make a thread", e))?;
     started.recv().await.unwrap_or_else(|| Err(executor_gone()))
 }
@@ -140,14 +140,15 @@ async fn start_elsewhere(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Ve
 /// `Executor`, with the limit that stands in the way.
 pub(in crate::client) fn start_executors(
     cores: Vec<CoreId>,
-    config: &DirectConfig,
+    (idle, reactor): (Idle, Reactor),
 ) -> Result<Vec<Link<Item>>> {
     let pool_config = PoolConfig {
         name: DIRECT_POOL.to_owned(),
         shards: cores.len(),
         cores,
-        idle: config.idle,
+        idle,
         sockets: Sockets::Many,
+        reactor,
         link_capacity: LINK_ITEMS_MAX,
     };
     let pool =

@@ -1,12 +1,13 @@
-//! The executor that serves the publishers and subscribers of other threads: one for each process, started with
-//! the first of them.
+//! The executor that serves the publishers and subscribers of other threads: one for each process and reactor, started
+//! with the first of them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use corecast_executors::{
-    CoreSet, Either, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, first, spawn_local, start,
+    CoreSet, Either, Inbox, Link, PoolConfig, Reactor, ShardContext, ShardId, Ticks, first, spawn_local,
+    start,
 };
 use once_cell::sync::OnceCell;
 
@@ -24,12 +25,19 @@ use crate::ids::PublisherId;
 use crate::limits::COMMANDS_MAX;
 use crate::topic::Filter;
 
-/// The way to the executor of this process, which is started when nobody has asked before. It lives as long as the
-/// process: nobody who asks it outlives it.
-fn commands() -> Result<Link<Command>> {
-    static COMMANDS: OnceCell<Link<Command>> = OnceCell::new();
+/// The way to the executor of this process with that reactor, which is started when nobody has asked before. It lives as
+/// long as the process: nobody who asks it outlives it.
+fn commands(reactor: Reactor) -> Result<Link<Command>> {
+    static AUTO: OnceCell<Link<Command>> = OnceCell::new();
+    static IO_URING: OnceCell<Link<Command>> = OnceCell::new();
+    static EPOLL: OnceCell<Link<Command>> = OnceCell::new();
+    let commands = match reactor {
+        Reactor::Auto => &AUTO,
+        Reactor::IoUring => &IO_URING,
+        Reactor::Epoll => &EPOLL,
+    };
     // A start that fails, such as for want of descriptors, is tried again by whoever asks next.
-    COMMANDS.get_or_try_init(start_executor).cloned()
+    commands.get_or_try_init(|| start_executor(reactor)).cloned()
 }
 
 /// The executor of a publisher and its clones: the one that all share, or, for those with cores of their own, one on the
@@ -80,7 +88,7 @@ impl PublisherExecutor {
 /// The way to the executor for publishers with this configuration: one of its own is started.
 async fn commands_for(config: &ClientConfig) -> Result<Link<Command>> {
     match &config.direct.cores {
-        None => commands(),
+        None => commands(config.reactor),
         Some(cores) => start_own_executor(cores, config.clone()).await,
     }
 }
@@ -88,19 +96,19 @@ async fn commands_for(config: &ClientConfig) -> Result<Link<Command>> {
 /// Asks for a subscriber of the executor that all share.
 pub(super) async fn ask_for_subscriber(config: ClientConfig, filters: Vec<Filter>) -> Result<SubscriberEnds> {
     let (question, mut answer) = question();
-    send(Command::Subscriber { config, filters, question }).await?;
+    send(config.reactor, Command::Subscriber { config, filters, question }).await?;
     answer.recv().await.unwrap_or_else(|| Err(executor_gone()))
 }
 
 /// Asks for a view of the registry of the executor that all share.
 pub(super) async fn ask_for_registry(config: ClientConfig) -> Result<RegistryEnds> {
     let (question, mut answer) = question();
-    send(Command::Registry { config, question }).await?;
+    send(config.reactor, Command::Registry { config, question }).await?;
     answer.recv().await.unwrap_or_else(|| Err(executor_gone()))
 }
 
-async fn send(command: Command) -> Result<()> {
-    commands()?.send(command).await.map_err(|_| executor_gone())
+async fn send(reactor: Reactor, command: Command) -> Result<()> {
+    commands(reactor)?.send(command).await.map_err(|_| executor_gone())
 }
 
 /// An executor for a direct publisher and its clones on the first of its cores. Those on the others are started when one
@@ -108,7 +116,7 @@ async fn send(command: Command) -> Result<()> {
 async fn start_own_executor(cores: &CoreSet, config: ClientConfig) -> Result<Link<Command>> {
     let cores = cores_of(cores)?;
     let first = *cores.first().expect("a set of cores has one");
-    let executors = start_executors(vec![first], &config.direct)?;
+    let executors = start_executors(vec![first], (config.direct.idle, config.reactor))?;
     let (commands, inbox) = executors[0].beside(COMMANDS_MAX);
     let begin: Begin = Box::new(move |context| Box::pin(run_own(context.ticks, config, inbox)));
     executors[0].send(Item::Begin(begin)).await.map_err(|_| executor_gone())?;
@@ -159,9 +167,9 @@ impl Served {
     }
 }
 
-fn start_executor() -> Result<Link<Command>> {
+fn start_executor(reactor: Reactor) -> Result<Link<Command>> {
     // Not pinned: an application's other threads, and other clients, have their cores too.
-    let config = PoolConfig { link_capacity: COMMANDS_MAX, ..PoolConfig::single("corecast-client") };
+    let config = PoolConfig { link_capacity: COMMANDS_MAX, reactor, ..PoolConfig::single("corecast-client") };
     let pool = start(&config, run).map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
     // It lives as long as the process: the link that is given out keeps it from stopping.
     Ok(pool.commands(ShardId(0)))

@@ -11,7 +11,7 @@ use crate::swarm::reports::Failure;
 use crate::swarm::topics::Topics;
 use corecast::{ClientConfig, Event, LocalClient, LocalPublisher, LocalSubscriber, Topic};
 use corecast_executors::{
-    Idle, Link, MonotonicNs, Pool, PoolConfig, PoolError, Sockets, spawn_local, start as start_pool,
+    Idle, Link, MonotonicNs, Pool, PoolConfig, PoolError, Reactor, Sockets, spawn_local, start as start_pool,
 };
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ pub(super) fn start(plan: &Plan, broker: &Server, link: Link<Told>) -> Result<Po
         shards: 1,
         idle: Idle::Busy,
         sockets: Sockets::Few,
+        reactor: Reactor::IoUring,
         link_capacity: COMMANDS_MAX,
     };
     let plan = Arc::new(plan.clone());

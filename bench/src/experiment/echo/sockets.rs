@@ -12,7 +12,9 @@ use crate::process::transport::Transport;
 use crate::swarm::reports::Failure;
 use crate::swarm::topics::Topics;
 use corecast::internals::wire::{Frame, encode_to_vec};
-use corecast_executors::{Idle, Link, MonotonicNs, Pool, PoolConfig, ShardId, Sockets, start as start_pool};
+use corecast_executors::{
+    Idle, Link, MonotonicNs, Pool, PoolConfig, Reactor, ShardId, Sockets, start as start_pool,
+};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -39,6 +41,7 @@ pub(super) fn start(plan: &Plan, link: Link<Told>) -> Result<Pool<()>, RunError>
         shards: 2,
         idle: Idle::Busy,
         sockets: Sockets::Few,
+        reactor: Reactor::IoUring,
         link_capacity: COMMANDS_MAX,
     };
     let (ends, amount) = (Arc::new((asking, answering)), plan.amount);
