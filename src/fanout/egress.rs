@@ -99,7 +99,7 @@ impl EgressQueue {
 
     /// Bytes of memory of the answers that wait.
     pub fn answer_bytes(&self) -> usize {
-        self.answer_bytes
+        self.answer_bytes + self.parked.as_ref().map_or(0, |parked| parked.answer_bytes)
     }
 
     /// True if the kernel had no room for something since it was last empty.
@@ -226,11 +226,7 @@ impl EgressQueue {
             }
         }
         self.latest = None;
-        if let Some(mut parked) = self.parked.take() {
-            self.is_dropping = false;
-            dropped += parked.clear();
-        }
-        dropped
+        dropped + self.clear_parked()
     }
 
     /// The connection is gone: what of the front item had left whole, and how many messages had not.
