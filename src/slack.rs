@@ -1,7 +1,7 @@
 //! Slack: the room of a table that was larger once. Tables give most of it back as they empty, so that memory follows
 //! what is there and not the most that ever was.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
 use slab::Slab;
@@ -28,6 +28,13 @@ pub(crate) fn give_back_queue<T>(queue: &mut VecDeque<T>) {
     }
 }
 
+/// The same for a heap.
+pub(crate) fn give_back_heap<T: Ord>(heap: &mut BinaryHeap<T>) {
+    if is_slack(heap.len(), heap.capacity()) {
+        heap.shrink_to(2 * heap.len());
+    }
+}
+
 /// The same for a slab, as far as its last elements let it: they stay in their places.
 pub(crate) fn give_back_slab<T>(slab: &mut Slab<T>) {
     // Each time that it has halved, since the places before the last element are looked at.
@@ -48,17 +55,20 @@ mod tests {
         let mut map: HashMap<usize, ()> = (0..MANY).map(|n| (n, ())).collect();
         let mut queue: VecDeque<usize> = (0..MANY).collect();
         let mut slab: Slab<usize> = (0..MANY).map(|n| (n, n)).collect();
-        let mut moves = [0; 3];
+        let mut heap: BinaryHeap<usize> = (0..MANY).collect();
+        let mut moves = [0; 4];
         for n in (0..MANY).rev() {
-            let before = [map.capacity(), queue.capacity(), slab.capacity()];
+            let before = [map.capacity(), queue.capacity(), slab.capacity(), heap.capacity()];
             map.remove(&n);
             queue.pop_front();
             slab.remove(n);
+            heap.pop();
             give_back(&mut map);
             give_back_queue(&mut queue);
             give_back_slab(&mut slab);
-            let now = [map.capacity(), queue.capacity(), slab.capacity()];
-            for kind in 0..3 {
+            give_back_heap(&mut heap);
+            let now = [map.capacity(), queue.capacity(), slab.capacity(), heap.capacity()];
+            for kind in 0..4 {
                 assert!(now[kind] <= KEEP.max(8 * 2 * n.max(1)), "{now:?} for {n}");
                 // A map counts a place that is free and cannot be used yet as none.
                 moves[kind] += usize::from(2 * now[kind] < before[kind]);

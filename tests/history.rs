@@ -140,16 +140,19 @@ fn all_in_order(subscriber: &mut Subscriber, ids: &[PublisherId], last: u64) -> 
     from_history
 }
 
+/// A broker of two shards that keeps all of some topics by this rule, with room for so many frames in each queue.
+fn keeping(rule: &str, egress_frames: &str) -> BrokerProcess {
+    let bounds = ["--keep-bytes", "1GiB", "--egress-frames", egress_frames];
+    BrokerProcess::start(Transport::Tcp, &[&["--shards", "2", "--keep", rule], &bounds[..]].concat())
+}
+
 #[test]
 fn under_a_flood_history_and_live_messages_meet_without_a_hole_or_a_double() {
     let _watchdog =
         watchdog::watch("under_a_flood_history_and_live_messages_meet_without_a_hole_or_a_double");
     const MESSAGES: u64 = 30_000;
     const PUBLISHERS: usize = 4;
-    let broker = BrokerProcess::start(
-        Transport::Tcp,
-        &["--shards", "2", "--keep", "t.>=1h", "--keep-bytes", "1GiB", "--egress-frames", "1000000"],
-    );
+    let broker = keeping("t.>=1h", "1000000");
     let publishers: Vec<Publisher> = (0..PUBLISHERS).map(|_| publisher(&broker)).collect();
     let ids: Vec<PublisherId> = publishers.iter().map(Publisher::id).collect();
     std::thread::scope(|scope| {
@@ -179,10 +182,7 @@ fn one_that_reads_its_history_too_slowly_is_told_the_exact_number_that_it_missed
         watchdog::watch("one_that_reads_its_history_too_slowly_is_told_the_exact_number_that_it_missed");
     const KEPT: u64 = 20_000;
     const LATER: u64 = 100_000;
-    let broker = BrokerProcess::start(
-        Transport::Tcp,
-        &["--shards", "2", "--keep", "t=1h", "--keep-bytes", "1GiB", "--egress-frames", "10240"],
-    );
+    let broker = keeping("t=1h", "10240");
     let mut publisher = publisher(&broker);
     let mut publish = |messages| {
         for _ in 0..messages {
@@ -371,10 +371,7 @@ fn a_subscriber_whose_connection_is_lost_under_a_flood_gets_everything_once() {
     let _watchdog =
         watchdog::watch("a_subscriber_whose_connection_is_lost_under_a_flood_gets_everything_once");
     const MESSAGES: u64 = 200_000;
-    let broker = BrokerProcess::start(
-        Transport::Tcp,
-        &["--shards", "2", "--keep", "t.>=1h", "--keep-bytes", "1GiB", "--egress-frames", "1000000"],
-    );
+    let broker = keeping("t.>=1h", "1000000");
     let cable = Cable::to(broker.address());
     let mut resumes = subscriber(cable.client().resume(true), &["t.*"]);
     let mut events = resumes.connection_events();

@@ -2,6 +2,7 @@
 //! full. The shard fills it and the flush pump empties it; both only through here.
 
 mod answer;
+mod item;
 mod latest;
 mod packed;
 mod parked;
@@ -15,6 +16,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use self::answer::Answer;
+use self::item::Queued;
+pub use self::item::Sent;
 use self::latest::Latest;
 pub(crate) use self::packed::Appended;
 pub use self::packed::PackedEgress;
@@ -22,7 +25,7 @@ use super::batch::Chunk;
 use super::encoding::Encoding;
 use super::gaps::{GapTally, Notices};
 use super::policy::{OverflowPolicy, QueueBounds};
-use crate::limits::{EGRESS_ITEM_BYTES, LOW_WATER_DIVISOR, SEND_SLICES_MAX};
+use crate::limits::{LOW_WATER_DIVISOR, SEND_SLICES_MAX};
 
 /// The result of an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,64 +40,13 @@ pub enum Offer {
     Full,
 }
 
-#[derive(Debug)]
-enum Item {
-    /// Frames that may be dropped.
-    Data(Rc<Chunk>),
-    /// Frames that may not.
-    Answer(Box<Answer>),
-    /// The tally of messages that were dropped here.
-    Gap(Box<GapTally>),
-    /// `latest` only: a place without anything, so that positions stay true. Never the first that leaves.
-    Gone,
-}
-
-// The allocations of an item (a count of 16 bytes and the chunk, or its bytes and their length), and twice its place.
-const _: () = assert!(
-    16 + size_of::<Chunk>() + 2 * ALLOCATION_BYTES + 2 * size_of::<Item>() <= EGRESS_ITEM_BYTES
-        && size_of::<Answer>() <= 16 + size_of::<Chunk>()
-        && size_of::<GapTally>() <= EGRESS_ITEM_BYTES + ALLOCATION_BYTES
-);
-
-/// Bytes that an allocator takes beside those that it was asked for, at the most, when it is asked for few.
-const ALLOCATION_BYTES: usize = 16;
-
-impl Item {
-    /// The bytes to be sent of it: of a gap once its notices are written, which is never where it cannot be told.
-    #[inline]
-    fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Item::Data(chunk) => Some(&chunk.bytes),
-            Item::Answer(answer) => Some(answer.bytes()),
-            Item::Gap(tally) => tally.notices().map(|notices| &notices.bytes[..]),
-            Item::Gone => None,
-        }
-    }
-
-    /// The counts that leave with it.
-    #[inline]
-    fn sent(&self) -> Sent {
-        match self {
-            Item::Data(chunk) => {
-                Sent { messages: chunk.messages.into(), frames: chunk.frames.into(), ..Sent::default() }
-            }
-            Item::Answer(answer) => Sent { frames: answer.frames.into(), ..Sent::default() },
-            Item::Gap(tally) => {
-                let notices = tally.notices().map_or(0, |notices| notices.frames).into();
-                Sent { gaps: notices, frames: notices, ..Sent::default() }
-            }
-            Item::Gone => Sent::default(),
-        }
-    }
-}
-
 /// The frames that wait for one session. Bounds count the memory that the frames which may be dropped take, with
 /// what is told in place of dropped ones; sharing is not counted, so 512 queues full of the same frames hold them
 /// once. A queue in which no such frame waits takes any batch, so that one that is over the bounds by itself can be
 /// delivered at all.
 #[derive(Default, Debug)]
 pub struct EgressQueue {
-    items: VecDeque<Item>,
+    items: VecDeque<Queued>,
     /// Bytes of the front item that the kernel has taken. An item that has begun to leave is not changed.
     front_sent: usize,
     bytes: usize,
@@ -116,17 +68,6 @@ pub struct EgressQueue {
     /// Frames that routes lead here while history is sent, which comes before them. Then `is_dropping` is set, so that all that is
     /// offered comes by way of the policy.
     parked: Option<Box<EgressQueue>>,
-}
-
-/// The counts of what became whole with the bytes that the kernel took.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Sent {
-    /// Messages.
-    pub messages: u64,
-    /// Notices of what was dropped here.
-    pub gaps: u64,
-    /// Frames of any kind, these among them.
-    pub frames: u64,
 }
 
 impl EgressQueue {
@@ -158,7 +99,7 @@ impl EgressQueue {
 
     /// Bytes of memory of the answers that wait.
     pub fn answer_bytes(&self) -> usize {
-        self.answer_bytes
+        self.answer_bytes + self.parked.as_ref().map_or(0, |parked| parked.answer_bytes)
     }
 
     /// True if the kernel had no room for something since it was last empty.
@@ -169,8 +110,8 @@ impl EgressQueue {
     /// The frames of messages that leave next.
     pub(crate) fn first_chunk(&self) -> Option<&Chunk> {
         self.items.iter().find_map(|item| match item {
-            Item::Data(chunk) => Some(&**chunk),
-            Item::Answer(_) | Item::Gap(_) | Item::Gone => None,
+            Queued::Data(chunk) => Some(&**chunk),
+            Queued::Answer(_) | Queued::Gap(_) | Queued::Gone => None,
         })
     }
 
@@ -237,14 +178,14 @@ impl EgressQueue {
         let answer = Answer::new(encoded, frames);
         let begun = self.begun();
         if self.items.len() > begun
-            && let Some(Item::Answer(last)) = self.items.back_mut()
+            && let Some(Queued::Answer(last)) = self.items.back_mut()
             && last.join(&answer)
         {
             self.answer_bytes += answer.bytes().len();
             return;
         }
         self.answer_bytes += answer.held_bytes();
-        self.items.push_back(Item::Answer(Box::new(answer)));
+        self.items.push_back(Queued::Answer(Box::new(answer)));
     }
 
     /// The kernel has no room: what has to wait now is not to keep more alive than it is. What leaves at once is never
@@ -254,7 +195,7 @@ impl EgressQueue {
             return;
         }
         for item in &mut self.items {
-            if let Item::Data(chunk) = item {
+            if let Queued::Data(chunk) = item {
                 *chunk = chunk.to_wait();
             }
         }
@@ -266,7 +207,7 @@ impl EgressQueue {
         let answer = Answer::new(encoded, frames);
         self.answer_bytes += answer.held_bytes();
         self.make_place_ahead();
-        self.items.insert(self.begun(), Item::Answer(Box::new(answer)));
+        self.items.insert(self.begun(), Queued::Answer(Box::new(answer)));
     }
 
     /// Forgets what waits but answers and what has begun to leave, and gives the number of messages in it.
@@ -275,21 +216,17 @@ impl EgressQueue {
         let mut dropped = 0;
         for item in self.items.split_off(begun) {
             match item {
-                Item::Data(chunk) => {
+                Queued::Data(chunk) => {
                     self.uncount(&chunk);
                     dropped += u64::from(chunk.messages);
                 }
-                Item::Gap(tally) => self.uncount_gap(&tally),
-                Item::Answer(_) => self.items.push_back(item),
-                Item::Gone => {}
+                Queued::Gap(tally) => self.uncount_gap(&tally),
+                Queued::Answer(_) => self.items.push_back(item),
+                Queued::Gone => {}
             }
         }
         self.latest = None;
-        if let Some(mut parked) = self.parked.take() {
-            self.is_dropping = false;
-            dropped += parked.clear();
-        }
-        dropped
+        dropped + self.clear_parked()
     }
 
     /// The connection is gone: what of the front item had left whole, and how many messages had not.
@@ -297,8 +234,8 @@ impl EgressQueue {
         let mut dropped = self.clear();
         let mut sent = Sent::default();
         let (front, is_gap) = match self.items.front() {
-            Some(Item::Data(chunk)) => (Some(Rc::clone(chunk)), false),
-            Some(Item::Gap(tally)) => {
+            Some(Queued::Data(chunk)) => (Some(Rc::clone(chunk)), false),
+            Some(Queued::Gap(tally)) => {
                 let opaque =
                     |notices: &Notices| Rc::new(Chunk::opaque(notices.bytes.clone(), notices.frames));
                 (tally.notices().map(opaque), true)
@@ -359,7 +296,7 @@ impl EgressQueue {
             self.write_notices(slices.len());
         }
         let (mut filled, mut bytes) = (0, 0);
-        for (slot, item) in slices.iter_mut().zip(self.items.iter().filter_map(Item::bytes)) {
+        for (slot, item) in slices.iter_mut().zip(self.items.iter().filter_map(Queued::bytes)) {
             let from = if filled == 0 { self.front_sent } else { 0 };
             *slot = IoSlice::new(&item[from..]);
             bytes += item.len() - from;
@@ -403,8 +340,8 @@ impl EgressQueue {
         if !self.encoding.can_tell_gaps() {
             return self.pop_unsent();
         }
-        for item in self.items.iter_mut().filter(|item| !matches!(item, Item::Gone)).take(items) {
-            if let Item::Gap(tally) = item {
+        for item in self.items.iter_mut().filter(|item| !matches!(item, Queued::Gone)).take(items) {
+            if let Queued::Gap(tally) = item {
                 let before = tally.held_bytes();
                 tally.write_notices();
                 self.bytes = self.bytes - before + tally.held_bytes();
@@ -419,8 +356,8 @@ impl EgressQueue {
             return;
         }
         let tells_gaps = self.encoding.can_tell_gaps();
-        while let Some(Item::Gone | Item::Gap(_)) = self.items.front() {
-            if tells_gaps && matches!(self.items.front(), Some(Item::Gap(_))) {
+        while let Some(Queued::Gone | Queued::Gap(_)) = self.items.front() {
+            if tells_gaps && matches!(self.items.front(), Some(Queued::Gap(_))) {
                 return;
             }
             self.pop_front();
@@ -431,7 +368,7 @@ impl EgressQueue {
         self.bytes += chunk.held_bytes();
         self.frames += chunk.held_frames();
         let chunk = if self.is_stalled { chunk.to_wait() } else { Rc::clone(chunk) };
-        self.items.push_back(Item::Data(chunk));
+        self.items.push_back(Queued::Data(chunk));
     }
 
     fn uncount(&mut self, chunk: &Chunk) {
@@ -447,10 +384,10 @@ impl EgressQueue {
     fn pop_front(&mut self) {
         self.popped += 1;
         match self.items.pop_front() {
-            Some(Item::Data(chunk)) => self.uncount(&chunk),
-            Some(Item::Answer(answer)) => self.answer_bytes -= answer.held_bytes(),
-            Some(Item::Gap(tally)) => self.uncount_gap(&tally),
-            Some(Item::Gone) | None => {}
+            Some(Queued::Data(chunk)) => self.uncount(&chunk),
+            Some(Queued::Answer(answer)) => self.answer_bytes -= answer.held_bytes(),
+            Some(Queued::Gap(tally)) => self.uncount_gap(&tally),
+            Some(Queued::Gone) | None => {}
         }
     }
 
@@ -482,7 +419,7 @@ impl EgressQueue {
         while self.is_over(bounds) {
             // Neither one that has begun to leave nor the one that came last.
             let begun = self.begun();
-            let found = self.items.iter().skip(begun).position(|item| matches!(item, Item::Data(_)));
+            let found = self.items.iter().skip(begun).position(|item| matches!(item, Queued::Data(_)));
             let Some(at) = found.map(|found| begun + found).filter(|at| at + 1 < self.items.len()) else {
                 break;
             };
@@ -495,7 +432,7 @@ impl EgressQueue {
     fn drop_at(&mut self, at: usize) -> u64 {
         match self.gap_before(at) {
             Some(gap) => {
-                let Some(Item::Data(chunk)) = self.items.remove(at) else { return 0 };
+                let Some(Queued::Data(chunk)) = self.items.remove(at) else { return 0 };
                 self.uncount(&chunk);
                 self.add_missed(gap, &chunk);
                 if gap + 1 < at {
@@ -504,7 +441,9 @@ impl EgressQueue {
                 u64::from(chunk.messages)
             }
             None => {
-                let Item::Data(chunk) = std::mem::replace(&mut self.items[at], Item::Gone) else { return 0 };
+                let Queued::Data(chunk) = std::mem::replace(&mut self.items[at], Queued::Gone) else {
+                    return 0;
+                };
                 self.uncount(&chunk);
                 self.begin_gap(at, &chunk);
                 u64::from(chunk.messages)
@@ -521,9 +460,9 @@ impl EgressQueue {
         while before > self.begun() {
             before -= 1;
             match &self.items[before] {
-                Item::Gap(_) => return Some(before),
-                Item::Answer(_) | Item::Gone => {}
-                Item::Data(_) => return None,
+                Queued::Gap(_) => return Some(before),
+                Queued::Answer(_) | Queued::Gone => {}
+                Queued::Data(_) => return None,
             }
         }
         None
@@ -535,12 +474,12 @@ impl EgressQueue {
         tally.add_chunk(chunk);
         self.bytes += tally.held_bytes();
         self.gaps += 1;
-        self.items[at] = Item::Gap(tally);
+        self.items[at] = Queued::Gap(tally);
     }
 
     /// These frames are missed at the gap at `at`.
     fn add_missed(&mut self, at: usize, chunk: &Chunk) {
-        let Some(Item::Gap(tally)) = self.items.get_mut(at) else { unreachable!("the gap still waits") };
+        let Some(Queued::Gap(tally)) = self.items.get_mut(at) else { unreachable!("the gap still waits") };
         let before = tally.held_bytes();
         tally.add_chunk(chunk);
         self.bytes = self.bytes - before + tally.held_bytes();
@@ -548,17 +487,17 @@ impl EgressQueue {
 
     /// Makes one of the answers at `at` and before it, if both are short: nothing stands between them any more.
     fn join_answers(&mut self, at: usize) {
-        if !matches!(self.items.get(at), Some(Item::Answer(_))) {
+        if !matches!(self.items.get(at), Some(Queued::Answer(_))) {
             return;
         }
-        let Item::Answer(next) = std::mem::replace(&mut self.items[at], Item::Gone) else { return };
-        if let Item::Answer(last) = &mut self.items[at - 1]
+        let Queued::Answer(next) = std::mem::replace(&mut self.items[at], Queued::Gone) else { return };
+        if let Queued::Answer(last) = &mut self.items[at - 1]
             && last.join(&next)
         {
             self.answer_bytes -= next.held_bytes() - next.bytes().len();
             self.items.remove(at);
         } else {
-            self.items[at] = Item::Answer(next);
+            self.items[at] = Queued::Answer(next);
         }
     }
 
@@ -568,7 +507,7 @@ impl EgressQueue {
         match self.gap_before(self.items.len()) {
             Some(gap) => self.add_missed(gap, chunk),
             None => {
-                self.items.push_back(Item::Gone);
+                self.items.push_back(Queued::Gone);
                 self.begin_gap(self.items.len() - 1, chunk);
             }
         }
@@ -584,33 +523,24 @@ impl EgressQueue {
         let (mut bytes, mut frames, mut answer_bytes, mut gaps, mut gone) = (0, 0, 0, 0, 0);
         for item in &self.items {
             match item {
-                Item::Data(chunk) => {
+                Queued::Data(chunk) => {
                     bytes += chunk.held_bytes();
                     frames += chunk.held_frames();
                 }
-                Item::Answer(answer) => answer_bytes += answer.held_bytes(),
-                Item::Gap(tally) => {
+                Queued::Answer(answer) => answer_bytes += answer.held_bytes(),
+                Queued::Gap(tally) => {
                     bytes += tally.held_bytes();
                     gaps += 1;
                 }
-                Item::Gone => gone += 1,
+                Queued::Gone => gone += 1,
             }
         }
         let counted = (self.bytes, self.frames, self.answer_bytes, self.gaps);
         assert_eq!(counted, (bytes, frames, answer_bytes, gaps), "bytes, frames, bytes of answers, gaps");
-        let front = self.items.front().and_then(Item::bytes).map_or(1, <[u8]>::len);
+        let front = self.items.front().and_then(Queued::bytes).map_or(1, <[u8]>::len);
         assert!(self.front_sent < front, "what has left whole is gone");
         let may_be_gone = if self.latest.is_some() { self.items.len().saturating_sub(1) } else { 0 };
         assert!(gone <= may_be_gone, "{gone} places without anything, of {}", self.items.len());
-    }
-}
-
-impl Sent {
-    #[inline]
-    fn add(&mut self, other: Sent) {
-        self.messages += other.messages;
-        self.gaps += other.gaps;
-        self.frames += other.frames;
     }
 }
 

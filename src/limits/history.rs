@@ -19,7 +19,7 @@ pub const KEEP_AGE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 pub const KEEP_RULES_MAX: usize = 64;
 
 /// Bytes that a kept stretch of messages takes besides its own: its description (72), its place in a queue that grows by doubling
-/// (80), its record by age (16, twice for those of messages that have given way), and an allocation (16), with some to spare.
+/// (80), its record by age (24, twice for those of messages that have given way), and an allocation (16), with some to spare.
 pub const KEPT_ITEM_BYTES: usize = 224;
 
 /// Bytes that a topic takes of which something is kept, besides twice its name: its description (80), its places in two indexes

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::ids::SessionId;
+use crate::ids::{RequestId, SessionId};
 
 /// A piece of news.
 #[derive(Clone, Copy)]
@@ -12,6 +12,10 @@ pub(super) enum Aftermath {
     Departed(SessionId),
     /// The queue of this session has room: parts that have waited for it go on.
     HasRoom(SessionId),
+    /// This session, which starts with history, hears all shards from now on: it counts as a subscriber.
+    Hears(SessionId),
+    /// This subscription has waited until its session had all of its history: it is to come into force.
+    Asks(SessionId, RequestId),
 }
 
 /// All that the router has not told.
@@ -19,6 +23,8 @@ pub(super) enum Aftermath {
 pub(super) struct Untold {
     departed: VecDeque<SessionId>,
     with_room: VecDeque<SessionId>,
+    hearing: VecDeque<SessionId>,
+    asking: VecDeque<(SessionId, RequestId)>,
 }
 
 impl Untold {
@@ -32,15 +38,31 @@ impl Untold {
         self.with_room.push_back(id);
     }
 
+    /// A session that starts with history hears all shards from now on.
+    pub(super) fn hears(&mut self, id: SessionId) {
+        self.hearing.push_back(id);
+    }
+
+    /// A subscription has waited for the history of its session, which is over.
+    pub(super) fn asks(&mut self, id: SessionId, request: RequestId) {
+        self.asking.push_back((id, request));
+    }
+
     /// Takes the next piece. Sessions that have left come first: nothing is done for them any more.
     pub(super) fn next(&mut self) -> Option<Aftermath> {
         let departed = self.departed.pop_front().map(Aftermath::Departed);
-        departed.or_else(|| self.with_room.pop_front().map(Aftermath::HasRoom))
+        departed
+            .or_else(|| self.with_room.pop_front().map(Aftermath::HasRoom))
+            .or_else(|| self.hearing.pop_front().map(Aftermath::Hears))
+            .or_else(|| self.asking.pop_front().map(|(id, request)| Aftermath::Asks(id, request)))
     }
 
     /// True if all is told.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.departed.is_empty() && self.with_room.is_empty()
+        self.departed.is_empty()
+            && self.with_room.is_empty()
+            && self.hearing.is_empty()
+            && self.asking.is_empty()
     }
 }

@@ -285,6 +285,17 @@ impl Base {
         self.queue(id, encode_to_vec(frame), 1);
     }
 
+    /// Answers a session that takes a subscription back, behind all that routes have led to it, also while that waits for its
+    /// history: nothing of the subscription follows the answer.
+    pub(super) fn answer_behind(&mut self, id: SessionId, frame: &Frame<'_>) {
+        match self.sessions.get_mut(id).filter(|session| session.is_listening()) {
+            Some(session) if session.egress.is_parked() => {
+                session.egress.park_answer(encode_to_vec(frame), 1)
+            }
+            _ => self.answer(id, frame),
+        }
+    }
+
     /// Answers a session with these whole frames.
     pub(super) fn answer_raw(&mut self, id: SessionId, bytes: impl Into<Bytes>) {
         if self.sessions.get(id).is_some_and(SessionState::is_listening) {

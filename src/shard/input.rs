@@ -273,7 +273,7 @@ impl Shard {
             Frame::Unsubscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = base.checked_filter(id, kind, filter) else { return };
                 self.subscribe((id, &filter, SubscriberId(subscriber)), false);
-                self.base.answer(id, &Frame::Done { request });
+                self.base.answer_behind(id, &Frame::Done { request });
             }
             Frame::WatchSubscribers { topic, request } => {
                 self.watches.watch(base, &mut self.membership, (id, topic, RequestId(request)));

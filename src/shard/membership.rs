@@ -361,8 +361,9 @@ impl Membership {
             work += group.filters.len();
             for member in &group.members {
                 let Some(session) = base.sessions.get(*member) else { continue };
-                if session.transit == Transit::Arriving {
-                    // It is counted where it comes from.
+                let is_deaf = session.starts && !session.egress.is_parked();
+                if is_deaf || session.transit == Transit::Arriving {
+                    // It starts with history and has missed what comes now, or is counted where it comes from.
                     continue;
                 }
                 count += session.subscriptions.subscribers_of(&matching, &mut scratch);

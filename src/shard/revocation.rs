@@ -62,6 +62,6 @@ impl<'a> Revocation<'a> {
             self.watches.changed(filter);
         }
         let (kind, filter) = (filter.wire_kind(), filter.as_bytes());
-        base.answer(id, &Frame::Unsubscribe { filter, request: 0, subscriber: subscriber.0, kind });
+        base.answer_behind(id, &Frame::Unsubscribe { filter, request: 0, subscriber: subscriber.0, kind });
     }
 }

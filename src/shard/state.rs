@@ -272,6 +272,15 @@ impl Shard {
                     self.starts.on_room(base, (&mut self.membership, demand), id);
                     continue;
                 }
+                Aftermath::Hears(id) => {
+                    let filters = base.sessions.get(id).map(|session| session.subscriptions.filters().keys());
+                    filters.into_iter().flatten().for_each(|filter| self.watches.changed(filter));
+                    continue;
+                }
+                Aftermath::Asks(id, request) => {
+                    self.joins.ask(base, demand, (id, request));
+                    continue;
+                }
             };
             if let Some(news) = base.sessions.get_mut(id).and_then(|session| session.news.take()) {
                 self.publishers.forget_session(id, news);

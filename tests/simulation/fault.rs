@@ -30,7 +30,7 @@ pub(crate) enum Fault {
     AcknowledgeEarly,
     /// A message gets lost that comes behind the answer to its subscription, but was said before it.
     LoseJoined,
-    /// A message of the history with which a client starts gets lost.
+    /// A message of the history with which a client starts gets lost, of a topic of which the client is to get all.
     LoseHistory,
     /// A part of the history of a shard reaches the shard that asked for it twice.
     RepeatHistory,

@@ -112,6 +112,8 @@ pub(crate) struct TopicBook {
     pub(crate) told: u64,
     pub(crate) told_since_last: u64,
     pub(crate) follow: Follow,
+    /// By client that was told of this session as a subscriber: the step of that. The next message that it says is for it.
+    counted: HashMap<usize, u64>,
 }
 
 /// One session, as its client sees it.
@@ -147,7 +149,9 @@ impl SessionBook {
             s.since.is_some_and(|since| since < message.said_at || (s.has_all && message.gap == 0))
                 && s.ended_in.is_none_or(|ended| message.epoch < ended)
         };
-        message.taken && self.matching(message.topic).any(owes)
+        let counted = self.topics[message.topic].counted.get(&message.publisher);
+        let is_counted = message.gap == 0 && counted.is_some_and(|step| *step < message.said_at);
+        message.taken && (is_counted || self.matching(message.topic).any(owes))
     }
 
     /// True if the session goes on, or goes on with a subscription, against new rules.
@@ -173,11 +177,13 @@ impl SessionBook {
 
     /// True if a message may reach this session now.
     pub(crate) fn may_get(&self, message: &Message) -> bool {
-        // What was pushed of its history follows a subscription that is cancelled meanwhile: clients leave it out.
-        let stands = |s: &Subscribed| {
-            s.is_asked_for(message) && (s.over.is_none() || s.start.is_some() && s.since.is_none())
-        };
+        let stands = |s: &Subscribed| s.is_asked_for(message) && s.over.is_none();
         message.taken && self.matching(message.topic).any(stands)
+    }
+
+    /// True if it is to get all messages of a topic that were ever taken.
+    pub(crate) fn has_all_of(&self, topic: &[u8]) -> bool {
+        self.subscribed.iter().any(|s| s.has_all && s.ended_in.is_none() && s.filter.matches(topic))
     }
 
     /// True if it starts with history, and has not caught up.
@@ -212,12 +218,20 @@ impl SessionBook {
         if self.closed.is_some() || self.left { 0 } else { asking.len() }
     }
 
-    fn follow(&mut self, filter: &Filter, next: impl Fn(Follow) -> Follow) {
+    /// A subscription ends, nobody knows before which messages.
+    fn end(&mut self, filter: &Filter) {
         for (topic, book) in self.topics.iter_mut().enumerate() {
             if filter.matches(TOPICS[topic].as_bytes()) {
-                book.follow = next(book.follow);
+                book.follow = Follow::Sums;
+                book.counted.clear();
             }
         }
+    }
+
+    /// True if it may have been counted among the subscribers of a topic, and not be among them now.
+    fn may_have_left(&self, topic: usize) -> bool {
+        let is_gone = self.closed.is_some() || self.left;
+        self.matching(topic).any(|s| is_gone || s.over.is_some() || s.ended_in.is_some())
     }
 }
 
@@ -411,8 +425,24 @@ impl Ledger {
         let book = &mut self.sessions[client];
         book.subscribed[at].ended_in = Some(self.epoch);
         let filter = book.subscribed[at].filter.clone();
-        book.follow(&filter, |_| Follow::Sums);
+        book.end(&filter);
         book.requests.insert(request, Request::Unsubscribe(at));
+    }
+
+    /// A client is told that a topic has so many subscribers. If nobody has left it so far, and so many have asked for it, all of
+    /// them are meant. Returns true if they are.
+    pub(crate) fn counted(&mut self, client: usize, topic: usize, count: u32) -> bool {
+        let asked: usize = self.sessions.iter().map(|book| book.subscribers_of(topic)).sum();
+        let are_all = u32::try_from(asked).is_ok_and(|asked| asked == count)
+            && !self.sessions.iter().any(|book| book.may_have_left(topic));
+        if are_all {
+            for book in &mut self.sessions {
+                if book.subscribers_of(topic) > 0 {
+                    book.topics[topic].counted.insert(client, self.step);
+                }
+            }
+        }
+        are_all && asked > 0
     }
 
     /// A subscription is known to be in force.
@@ -441,7 +471,7 @@ impl Ledger {
         let book = &mut self.sessions[client];
         book.subscribed[at].since = None;
         let filter = book.subscribed[at].filter.clone();
-        book.follow(&filter, |_| Follow::Sums);
+        book.end(&filter);
     }
 
     /// A subscription is known to be gone, or never to be in force.

@@ -34,6 +34,8 @@ pub(crate) struct Oracle {
     pub(crate) notices: u64,
     /// Topics that a client has joined while messages came, so that the next of them told its place.
     pub(crate) joined: u64,
+    /// Counts of subscribers that meant all who had asked, so that each of these was to get what the client said next.
+    pub(crate) counted: u64,
     /// Subscriptions, and stretches of messages, of which clients were told that they are refused.
     pub(crate) refused: u64,
     /// Subscriptions of which clients were told that they have ended.
@@ -58,13 +60,7 @@ impl Oracle {
             Incoming::Error { request, code } => self.refused(client, *request, *code),
             Incoming::Ended { filter, subscriber } => self.subscription_ended(client, filter, *subscriber),
             Incoming::Refused(topic) => self.refused_topic(client, topic),
-            Incoming::Count { request, count } => match book.watches.get_mut(request) {
-                Some(watch) => {
-                    let news = watch.told.replace(*count) != Some(*count);
-                    ensure(news, Kind::WrongCount, || format!("client {client}: {count} was told before"))
-                }
-                None => Err(Violation::new(Kind::WrongCount, format!("client {client} watches nothing"))),
-            },
+            Incoming::Count { request, count } => self.count(client, *request, *count),
             Incoming::Pong(token) => {
                 ensure(*token == PING_TOKEN, Kind::Corrupted, || format!("client {client}: pong {token}"))
             }
@@ -157,6 +153,16 @@ impl Oracle {
         self.told += if is_overflow { missed } else { 0 };
         self.notices += u64::from(is_overflow);
         Ok(())
+    }
+
+    fn count(&mut self, client: usize, request: u32, count: u32) -> Checked {
+        let Some(watch) = self.ledger.sessions[client].watches.get_mut(&request) else {
+            return Err(Violation::new(Kind::WrongCount, format!("client {client} watches nothing")));
+        };
+        let news = watch.told.replace(count) != Some(count);
+        let topic = watch.topic;
+        self.counted += u64::from(self.ledger.counted(client, topic, count));
+        ensure(news, Kind::WrongCount, || format!("client {client}: {count} was told before"))
     }
 
     fn done(&mut self, client: usize, request: u32) -> Checked {

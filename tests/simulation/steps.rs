@@ -53,7 +53,7 @@ impl World {
             936..948 => self.ask()?,
             948..951 => self.come_or_go(),
             // Where there is history, more of them come.
-            951..954 if self.plan.has_history => self.come_or_go(),
+            951..960 if self.plan.has_history => self.come_or_go(),
             951..1_000 if self.rng.u32(0..49) < self.plan.stalls => {
                 if let Some(client) = self.any_client() {
                     self.clients[client].stalled ^= true;

@@ -59,6 +59,7 @@ pub(crate) struct Summary {
     drops: Vec<(&'static str, u64)>,
     gaps_told: u64,
     joined: u64,
+    counted: u64,
     /// Messages of history.
     history: u64,
     /// Subscriptions, and stretches of messages, of which clients were told that they are refused.
@@ -158,9 +159,11 @@ impl World {
         let mut frames = self.clients[client].read(bytes)?;
         self.fault.change(&mut frames);
         for frame in &frames {
-            let is_starting = self.oracle.ledger.sessions[client].is_starting();
-            let is_message = matches!(frame, Incoming::Message(_));
-            if is_starting && is_message && self.fault.strikes(Fault::LoseHistory) {
+            let book = &self.oracle.ledger.sessions[client];
+            let is_of_all = |topic: &[u8]| book.is_starting() && book.has_all_of(topic);
+            if matches!(frame, Incoming::Message(arrived) if is_of_all(&arrived.topic))
+                && self.fault.strikes(Fault::LoseHistory)
+            {
                 continue;
             }
             if self.has_joined_before(client, frame) && self.fault.strikes(Fault::LoseJoined) {
@@ -310,6 +313,7 @@ impl World {
             drops: drops.collect(),
             gaps_told: self.oracle.notices,
             joined: self.oracle.joined,
+            counted: self.oracle.counted,
             history: sum(|c| c.history_sent),
             refused: self.oracle.refused,
             ended: self.oracle.ended,
@@ -339,6 +343,7 @@ impl Summary {
         add_each(&mut self.drops, &other.drops);
         self.gaps_told += other.gaps_told;
         self.joined += other.joined;
+        self.counted += other.counted;
         self.history += other.history;
         self.refused += other.refused;
         self.ended += other.ended;
@@ -353,7 +358,10 @@ impl Summary {
         assert!(self.messages > 100_000 && self.deliveries > 100_000, "{self:?}");
         assert!(self.shared > 100_000 && self.deliveries - self.shared > 100_000, "{self:?}");
         assert!(self.gaps_told > 1_000 && self.held > 1_000 && self.rests > 1_000, "{self:?}");
-        assert!(self.joined > 1_000 && self.moved > 1_000 && self.history > 50_000, "{self:?}");
+        assert!(
+            self.joined > 1_000 && self.counted > 1_000 && self.moved > 1_000 && self.history > 100_000,
+            "{self:?}"
+        );
         assert!(self.refused > 100 && self.ended > 100, "{self:?}");
         assert!(self.drops.iter().all(|(_, count)| *count > 100), "{self:?}");
         for code in ["not_permitted", "unauthenticated"] {

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use super::super::batch::Chunk;
 use super::super::policy::QueueBounds;
-use super::{EgressQueue, Item, Offer};
+use super::{EgressQueue, Offer, Queued};
 
 /// Places without anything, or topics that have left, from which on a queue is tidied up when they are most of it.
 const TIDY_FROM: usize = 32;
@@ -54,12 +54,12 @@ impl EgressQueue {
         let mut dropped = 0;
         for item in self.items.split_off(self.begun()) {
             match item {
-                Item::Data(chunk) => {
+                Queued::Data(chunk) => {
                     self.uncount(&chunk);
                     dropped += self.push_singles(latest, &chunk);
                 }
                 other => {
-                    if matches!(other, Item::Gap(_)) {
+                    if matches!(other, Queued::Gap(_)) {
                         latest.gap = Some(self.popped + self.items.len() as u64);
                     }
                     self.items.push_back(other);
@@ -100,7 +100,9 @@ impl EgressQueue {
 
     /// Drops the message at `at`, to be told where the gap is, and counts it.
     fn drop_single(&mut self, latest: &mut Latest, at: usize) -> u64 {
-        let Item::Data(chunk) = std::mem::replace(&mut self.items[at], Item::Gone) else { return 0 };
+        let Queued::Data(chunk) = std::mem::replace(&mut self.items[at], Queued::Gone) else {
+            return 0;
+        };
         self.uncount(&chunk);
         let gap = latest.gap.and_then(|gap| self.index_of(gap)).filter(|gap| *gap >= self.begun());
         match gap {
@@ -128,7 +130,7 @@ impl EgressQueue {
     /// The message that has waited longest, if it may give way to others.
     fn oldest_single(&self, latest: &mut Latest) -> Option<usize> {
         let from = self.index_of(latest.oldest).unwrap_or(0).max(self.begun()).min(self.items.len());
-        let found = self.items.range(from..).position(|item| matches!(item, Item::Data(_)));
+        let found = self.items.range(from..).position(|item| matches!(item, Queued::Data(_)));
         let at = from + found?;
         latest.oldest = self.popped + at as u64;
         Some(at).filter(|at| at + 1 < self.items.len())
@@ -152,17 +154,17 @@ impl EgressQueue {
 
     /// Takes the empty places out, and forgets what has left.
     fn tidy_up(&mut self, latest: &mut Latest) {
-        self.items.retain(|item| !matches!(item, Item::Gone));
+        self.items.retain(|item| !matches!(item, Queued::Gone));
         *latest = Latest { keys: std::mem::take(&mut latest.keys), ..Latest::default() };
         for at in self.begun()..self.items.len() {
             let position = self.popped + at as u64;
             match &self.items[at] {
-                Item::Data(chunk) => {
+                Queued::Data(chunk) => {
                     let Some(topic) = chunk.first_topic() else { continue };
                     latest.replace(topic, position, &self.items, self.popped);
                 }
-                Item::Gap(_) => latest.gap = Some(position),
-                Item::Answer(_) | Item::Gone => {}
+                Queued::Gap(_) => latest.gap = Some(position),
+                Queued::Answer(_) | Queued::Gone => {}
             }
         }
     }
@@ -176,10 +178,16 @@ impl Latest {
     }
 
     /// Notes where the newest message of this topic waits, and gives the index of the one before, if it waits, too.
-    fn replace(&mut self, topic: &[u8], position: u64, items: &VecDeque<Item>, popped: u64) -> Option<usize> {
+    fn replace(
+        &mut self,
+        topic: &[u8],
+        position: u64,
+        items: &VecDeque<Queued>,
+        popped: u64,
+    ) -> Option<usize> {
         let topic_at = |position: u64| {
             let at = usize::try_from(position.checked_sub(popped)?).ok()?;
-            let Item::Data(chunk) = items.get(at)? else { return None };
+            let Queued::Data(chunk) = items.get(at)? else { return None };
             chunk.first_topic()
         };
         let keys = &self.keys;

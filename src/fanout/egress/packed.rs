@@ -8,7 +8,7 @@ use super::super::encoding::Encoding;
 use super::super::gaps::GapTally;
 use super::super::policy::{OverflowPolicy, QueueBounds};
 use super::answer::Answer;
-use super::{EgressQueue, Item, Offer};
+use super::{EgressQueue, Offer, Queued};
 
 /// All that waits for a session, in order.
 #[derive(Clone, Debug)]
@@ -41,10 +41,10 @@ impl EgressQueue {
     pub(crate) fn pack(self) -> PackedEgress {
         assert!(self.parked.is_none(), "a session that starts with history does not move");
         let items = self.items.into_iter().filter_map(|item| match item {
-            Item::Data(chunk) => Some(PackedItem::Data(chunk.pack())),
-            Item::Answer(answer) => Some(PackedItem::Answer(answer)),
-            Item::Gap(tally) => Some(PackedItem::Gap(tally)),
-            Item::Gone => None,
+            Queued::Data(chunk) => Some(PackedItem::Data(chunk.pack())),
+            Queued::Answer(answer) => Some(PackedItem::Answer(answer)),
+            Queued::Gap(tally) => Some(PackedItem::Gap(tally)),
+            Queued::Gone => None,
         });
         PackedEgress {
             items: items.collect(),
@@ -65,18 +65,18 @@ impl EgressQueue {
         let mut appended = Appended::default();
         for item in later.items {
             match item {
-                Item::Data(chunk) if appended.refused > 0 => appended.refused += u64::from(chunk.messages),
-                Item::Data(chunk) => match self.offer(&chunk, policy, bounds) {
+                Queued::Data(chunk) if appended.refused > 0 => appended.refused += u64::from(chunk.messages),
+                Queued::Data(chunk) => match self.offer(&chunk, policy, bounds) {
                     Offer::Queued | Offer::QueuedOver => {}
                     Offer::Dropped(messages) => appended.dropped += messages,
                     Offer::Full => appended.refused = u64::from(chunk.messages),
                 },
-                Item::Answer(answer) => {
+                Queued::Answer(answer) => {
                     let frames = answer.frames;
                     self.push_answer(answer.into_bytes(), frames);
                 }
-                Item::Gap(tally) => self.append_gap(tally),
-                Item::Gone => {}
+                Queued::Gap(tally) => self.append_gap(tally),
+                Queued::Gone => {}
             }
         }
         self.is_dropping |= later.is_dropping;
@@ -87,7 +87,7 @@ impl EgressQueue {
     fn append_gap(&mut self, tally: Box<GapTally>) {
         match self.gap_of_latest().or_else(|| self.gap_before(self.items.len())) {
             Some(gap) => {
-                let Some(Item::Gap(there)) = self.items.get_mut(gap) else {
+                let Some(Queued::Gap(there)) = self.items.get_mut(gap) else {
                     unreachable!("the gap still waits")
                 };
                 let before = there.held_bytes();
@@ -97,7 +97,7 @@ impl EgressQueue {
             None => {
                 self.bytes += tally.held_bytes();
                 self.gaps += 1;
-                self.items.push_back(Item::Gap(tally));
+                self.items.push_back(Queued::Gap(tally));
                 self.note_last_gap();
             }
         }
@@ -118,16 +118,16 @@ impl PackedEgress {
                     let chunk = Chunk::unpack(chunk);
                     queue.bytes += chunk.held_bytes();
                     queue.frames += chunk.held_frames();
-                    Item::Data(Rc::new(chunk))
+                    Queued::Data(Rc::new(chunk))
                 }
                 PackedItem::Answer(answer) => {
                     queue.answer_bytes += answer.held_bytes();
-                    Item::Answer(answer)
+                    Queued::Answer(answer)
                 }
                 PackedItem::Gap(tally) => {
                     queue.bytes += tally.held_bytes();
                     queue.gaps += 1;
-                    Item::Gap(tally)
+                    Queued::Gap(tally)
                 }
             };
             queue.items.push_back(item);

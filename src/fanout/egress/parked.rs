@@ -3,9 +3,11 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::super::batch::Chunk;
 use super::super::policy::{OverflowPolicy, QueueBounds};
-use super::{Appended, EgressQueue};
+use super::{Appended, EgressQueue, Queued};
 
 impl EgressQueue {
     /// From now on frames that routes lead here wait behind the history that is pushed, under the same bounds.
@@ -19,6 +21,24 @@ impl EgressQueue {
     /// True while frames that routes lead here wait behind history.
     pub(crate) fn is_parked(&self) -> bool {
         self.parked.is_some()
+    }
+
+    /// Queues an answer of so many frames behind those that routes have led here since.
+    pub(crate) fn park_answer(&mut self, encoded: impl Into<Bytes>, frames: u32) {
+        self.parked.as_mut().expect("history is sent").push_answer(encoded.into(), frames);
+    }
+
+    /// Forgets what waits behind history but answers. Returns the number of messages in it.
+    pub(super) fn clear_parked(&mut self) -> u64 {
+        let Some(mut parked) = self.parked.take() else { return 0 };
+        self.is_dropping = false;
+        let dropped = parked.clear();
+        for item in parked.items {
+            let Queued::Answer(answer) = item else { unreachable!("nothing of it has begun to leave") };
+            let frames = answer.frames;
+            self.push_answer(answer.into_bytes(), frames);
+        }
+        dropped
     }
 
     /// Queues frames of history, whatever the policy: more are pushed when these have left.

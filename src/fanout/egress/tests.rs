@@ -289,11 +289,13 @@ fn a_stalled_subscriber_that_goes_on_asking_holds_one_gap_and_few_answers() {
         }
         queue.audit();
         assert!(queue.bytes() <= bounds.bytes_max + 2 * GAP_BYTES_MAX, "{policy}: {}", queue.bytes());
-        let counted = |is: fn(&Item) -> bool| queue.items.iter().filter(|item| is(item)).count();
-        assert_eq!(counted(|item| matches!(item, Item::Gap(_))), 1, "{policy}");
+        let counted = |is: fn(&Queued) -> bool| queue.items.iter().filter(|item| is(item)).count();
+        assert_eq!(counted(|item| matches!(item, Queued::Gap(_))), 1, "{policy}");
         // Of the answers only those wait as items of their own between which messages do.
-        let (answers, data) =
-            (counted(|item| matches!(item, Item::Answer(_))), counted(|item| matches!(item, Item::Data(_))));
+        let (answers, data) = (
+            counted(|item| matches!(item, Queued::Answer(_))),
+            counted(|item| matches!(item, Queued::Data(_))),
+        );
         assert!(answers <= data + 3, "{policy}: {answers} answers among {data} messages");
         let text = read(leave(&mut queue, usize::MAX).0);
         let (mut messages, mut told, mut answered) = (0, 0, 0);
@@ -330,7 +332,8 @@ fn what_waits_holds_no_more_than_twice_what_is_counted() {
     let picked = crate::fanout::batch::Picked { range: 0..encoded.len(), first: 0, frames, messages: frames };
     let chunk = Rc::new(Chunk::cut(&whole, &picked, Encoding::Native));
     let is_of_the_batch = |queue: &EgressQueue| {
-        queue.items.iter().filter_map(Item::bytes).any(|bytes| whole.as_ptr_range().contains(&bytes.as_ptr()))
+        let all = whole.as_ptr_range();
+        queue.items.iter().filter_map(Queued::bytes).any(|bytes| all.contains(&bytes.as_ptr()))
     };
     let mut queues = [EgressQueue::default(), EgressQueue::default()];
     for queue in &mut queues {
@@ -341,7 +344,7 @@ fn what_waits_holds_no_more_than_twice_what_is_counted() {
         assert!(!is_of_the_batch(queue), "what waits does not keep {} bytes alive", whole.len());
         queue.audit();
     }
-    let [Item::Data(first), Item::Data(second)] = [&queues[0].items[0], &queues[1].items[1]] else {
+    let [Queued::Data(first), Queued::Data(second)] = [&queues[0].items[0], &queues[1].items[1]] else {
         panic!("data")
     };
     assert!(Rc::ptr_eq(first, second), "one copy for all");
@@ -444,7 +447,7 @@ fn a_single_of_a_long_batch_does_not_keep_it_alive() {
     answer(&mut queue, 1);
     queue.offer(&long, OverflowPolicy::Latest, ROOM);
     let all = long.bytes.as_ptr_range();
-    let waits = queue.items.iter().filter_map(Item::bytes).any(|bytes| all.contains(&bytes.as_ptr()));
+    let waits = queue.items.iter().filter_map(Queued::bytes).any(|bytes| all.contains(&bytes.as_ptr()));
     assert!(!waits, "one message of {} bytes holds them all", long.bytes.len());
 }
 

@@ -9,7 +9,7 @@ use corecast_executors::MonotonicNs;
 
 use super::forgotten::Forgotten;
 use super::rule::Retention;
-use super::shelf::{Came, Shelf};
+use super::shelf::{Came, Coming, Shelf};
 use crate::carrier::{HistoryAsk, HistoryPage, KeptPart};
 #[cfg(feature = "broker")]
 use crate::control::KeptFigures;
@@ -90,19 +90,20 @@ impl Log {
     fn keep_all(&mut self, bytes: &Bytes, spans: &[Span], stretches: &[Picked]) {
         for stretch in stretches {
             let first = stretch.first as usize;
-            let of_topic = &spans[first..first + stretch.frames as usize];
-            let Some(topic) = of_topic.first().and_then(|span| span.frame(bytes).routed_topic()) else {
-                continue;
-            };
-            self.keep_stretch(route_key(topic), (bytes, of_topic), stretch.messages > 0);
+            let spans = &spans[first..first + stretch.frames as usize];
+            let Some(first) = spans.first().map(|span| span.frame(bytes)) else { continue };
+            let Some(topic) = first.routed_topic() else { continue };
+            self.keep_stretch(route_key(topic), &Coming { bytes, spans, first, messages: stretch.messages });
         }
+        self.give_up_oldest();
     }
 
-    fn keep_stretch(&mut self, topic: &[u8], (bytes, spans): (&Bytes, &[Span]), has_messages: bool) {
+    #[inline]
+    fn keep_stretch(&mut self, topic: &[u8], coming: &Coming<'_>) {
         let place = match self.by_topic.get(topic) {
             Some(place) => *place,
             // A gap before all messages is a gap of nothing.
-            None if !has_messages => return,
+            None if coming.messages == 0 => return,
             None => match self.add_topic(topic) {
                 Some(place) => place,
                 None => return,
@@ -110,10 +111,7 @@ impl Log {
         };
         self.last.order += 1;
         let shelf = &mut self.shelves[usize::from(place.shelf)];
-        shelf.keep(place.slot, self.last, (bytes, spans));
-        if shelf.is_over() || self.bytes() > self.bytes_max {
-            self.give_up_oldest(place.shelf);
-        }
+        shelf.keep(place.slot, self.last, coming);
     }
 
     /// Adds a topic that some rule keeps.
@@ -128,12 +126,10 @@ impl Log {
         Some(place)
     }
 
-    /// Gives up the oldest of a rule that is over its bound, and the oldest of all while they are over theirs.
-    fn give_up_oldest(&mut self, shelf: u16) {
-        while self.shelves[usize::from(shelf)].is_over() {
-            if !self.evict(usize::from(shelf)) {
-                break;
-            }
+    /// Gives up the oldest of rules that are over their bounds, and the oldest of all while they are over theirs.
+    fn give_up_oldest(&mut self) {
+        for shelf in 0..self.shelves.len() {
+            while self.shelves[shelf].is_over() && self.evict(shelf) {}
         }
         while self.bytes() > self.bytes_max {
             let oldest =
@@ -157,8 +153,7 @@ impl Log {
     pub(in crate::shard) fn on_tick(&mut self, now: MonotonicNs) {
         let mut looks = KEPT_LOOKS_PER_TICK;
         for shelf in 0..self.shelves.len() {
-            while looks > 0 && self.shelves[shelf].is_due(now.0) {
-                looks -= 1;
+            while self.shelves[shelf].is_due(now.0, &mut looks) {
                 self.evict(shelf);
             }
         }

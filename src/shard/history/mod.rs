@@ -6,6 +6,7 @@
 //! | `rule` | the rules of what is kept, as people write them |
 //! | `log` | what a shard keeps: bounded, by topic |
 //! | `shelf` | of that, the topics of one rule |
+//! | `records` | the order in which these give way |
 //! | `forgotten` | of topics of which nothing is kept any more, the end |
 //! | `replay` | the history of one session that starts, merged from all shards |
 //! | `resume` | of that, what a client has had that comes back, and what it is told to have missed |
@@ -15,6 +16,7 @@
 mod forgotten;
 mod gathered;
 mod log;
+mod records;
 mod replay;
 mod resume;
 mod rule;

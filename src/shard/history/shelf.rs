@@ -1,6 +1,6 @@
 //! The topics of one rule, with the newest messages of each. Pure; owned by a shard's log.
 
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 use slab::Slab;
 
+use super::records::{Record, Records};
 use super::rule::Keep;
 use crate::carrier::{GivenUp, GivenUpOf, Stretch};
 #[cfg(feature = "broker")]
@@ -17,14 +18,34 @@ use crate::limits::{COPY_BELOW_BYTES, GIVEN_UP_PUBLISHERS_MAX, KEPT_ITEM_BYTES, 
 use crate::slack::{give_back_queue, give_back_slab};
 use crate::wire::{Frame, Span, encode, splitter};
 
-/// Records of messages that have given way, beyond as many as there are others, before the queue of records is tidied up.
-const TIDY_FROM: usize = 64;
-
 /// The numbers of a stretch that comes: its place among all that is kept, and its time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Came {
     pub(super) order: u64,
     pub(super) at: u64,
+}
+
+/// A stretch that comes: consecutive frames of one topic.
+pub(super) struct Coming<'a> {
+    pub(super) bytes: &'a Bytes,
+    pub(super) spans: &'a [Span],
+    /// The first of them.
+    pub(super) first: Frame<'a>,
+    /// The number of messages in all of them.
+    pub(super) messages: u32,
+}
+
+impl<'a> Coming<'a> {
+    /// The last frame that has messages, and where it stands.
+    #[inline]
+    fn last(&self) -> Option<(Frame<'a>, Range<usize>)> {
+        if let [span] = self.spans {
+            return (self.messages > 0).then(|| (self.first, span.start()..span.end()));
+        }
+        let frames = self.spans.iter().rev();
+        let mut frames = frames.map(|span| (span.frame(self.bytes), span.start()..span.end()));
+        frames.find(|(frame, _)| frame.messages() > 0)
+    }
 }
 
 /// All topics of one rule.
@@ -34,19 +55,11 @@ pub(super) struct Shelf {
     /// Most bytes of it, as far as its rule bounds them.
     bytes_max: usize,
     topics: Slab<KeptTopic>,
-    /// A record of each stretch, from the oldest to the newest, and of some that have given way.
-    records: VecDeque<Record>,
+    records: Records,
     /// Stretches.
     live: usize,
     messages: u64,
     bytes: usize,
-}
-
-/// A stretch of messages: where it is, or was.
-#[derive(Clone, Copy)]
-struct Record {
-    order: u64,
-    slot: u32,
 }
 
 /// The kept messages of one topic.
@@ -126,7 +139,10 @@ impl Shelf {
             age_ns: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
             bytes_max,
             topics: Slab::new(),
-            records: VecDeque::new(),
+            records: match keep {
+                Keep::Last => Records::OfTopics(BinaryHeap::new()),
+                Keep::Newest(_) | Keep::Recent(_) => Records::OfStretches(VecDeque::new()),
+            },
             live: 0,
             messages: 0,
             bytes: 0,
@@ -177,49 +193,46 @@ impl Shelf {
     }
 
     /// Keeps these frames of a topic, which came together, as far as its rule wants them.
-    pub(super) fn keep(&mut self, slot: u32, came: Came, (bytes, spans): (&Bytes, &[Span])) {
+    #[inline]
+    pub(super) fn keep(&mut self, slot: u32, came: Came, coming: &Coming<'_>) {
         match self.keep {
-            Keep::Last => self.keep_last(slot, came, (bytes, spans)),
-            Keep::Newest(most) => self.push(slot, came, (bytes, spans), most),
-            Keep::Recent(_) => self.push(slot, came, (bytes, spans), u64::MAX),
+            Keep::Last => self.keep_last(slot, came, coming),
+            Keep::Newest(most) => self.push(slot, came, coming, most),
+            Keep::Recent(_) => self.push(slot, came, coming, u64::MAX),
         }
     }
 
     /// The last message takes the place of the one before, in its bytes.
-    fn keep_last(&mut self, slot: u32, came: Came, (bytes, spans): (&Bytes, &[Span])) {
-        let Some(Last { frame, range, messages }) = last_of(bytes, spans) else { return };
+    #[inline]
+    fn keep_last(&mut self, slot: u32, came: Came, coming: &Coming<'_>) {
+        let Some((frame, range)) = coming.last() else { return };
+        let bytes = coming.bytes;
         let topic = &mut self.topics[slot as usize];
         let Came { order, at } = came;
-        topic.index += messages;
+        topic.index += u64::from(coming.messages);
         let index = topic.index - 1;
-        let held_before = match topic.kept.front_mut() {
-            Some(kept) => {
-                let held_before = kept.held.bytes();
-                topic.floor = kept.at;
-                kept.held.put_last(&frame, bytes, range);
-                (kept.order, kept.index, kept.at) = (order, index, at);
-                held_before
-            }
-            None => {
-                let mut held = Held::Own(Vec::new());
-                held.put_last(&frame, bytes, range);
-                topic.kept.push_back(Kept { held, frames: 1, messages: 1, order, index, at });
-                topic.messages = 1;
-                self.live += 1;
-                self.messages += 1;
-                self.bytes += KEPT_ITEM_BYTES;
-                0
-            }
-        };
-        let held = topic.kept.front().map_or(0, |kept| kept.held.bytes());
-        self.bytes = self.bytes + held - held_before;
-        self.record(order, slot);
+        if let Some(kept) = topic.kept.front_mut() {
+            let held_before = kept.held.bytes();
+            topic.floor = kept.at;
+            kept.held.put_last(&frame, bytes, range);
+            (kept.order, kept.index, kept.at) = (order, index, at);
+            self.bytes = self.bytes + kept.held.bytes() - held_before;
+            return;
+        }
+        let mut held = Held::Own(Vec::new());
+        held.put_last(&frame, bytes, range);
+        self.bytes += held.bytes() + KEPT_ITEM_BYTES;
+        topic.kept.push_back(Kept { held, frames: 1, messages: 1, order, index, at });
+        topic.messages = 1;
+        self.live += 1;
+        self.messages += 1;
+        self.record(Record { order, at, slot });
     }
 
     /// Adds frames to a topic. Its oldest give way while the others are `most` messages.
-    fn push(&mut self, slot: u32, came: Came, (bytes, spans): (&Bytes, &[Span]), most: u64) {
-        let (all, all_spans) = (messages_in(bytes, spans), spans);
-        let spans = newest(bytes, spans, most);
+    fn push(&mut self, slot: u32, came: Came, coming: &Coming<'_>, most: u64) {
+        let Coming { bytes, spans: all_spans, messages: all, .. } = *coming;
+        let spans = newest(bytes, all_spans, most);
         let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return };
         let range = first.start()..last.end();
         let held = if is_worth_sharing(bytes, range.len()) {
@@ -227,7 +240,7 @@ impl Shelf {
         } else {
             Bytes::copy_from_slice(&bytes[range])
         };
-        let messages = messages_in(bytes, spans);
+        let messages = if spans.len() == all_spans.len() { all } else { messages_in(bytes, spans) };
         let frames = u32::try_from(spans.len()).expect("a read has few frames");
         let topic = &mut self.topics[slot as usize];
         // Those before the ones that are kept give way at once, and all that came before them.
@@ -248,14 +261,14 @@ impl Shelf {
         while self.topics[slot as usize].can_spare_oldest(most) {
             self.take_oldest(slot);
         }
-        self.record(order, slot);
+        self.record(Record { order, at, slot });
     }
 
-    fn record(&mut self, order: u64, slot: u32) {
-        self.records.push_back(Record { order, slot });
-        if self.records.len() > 2 * self.live + TIDY_FROM {
+    fn record(&mut self, record: Record) {
+        self.records.add(record);
+        if self.records.are_untidy(self.live) {
             let topics = &self.topics;
-            self.records.retain(|record| is_live(topics, *record));
+            self.records.tidy(|slot| oldest_of(topics, slot));
         }
     }
 
@@ -279,34 +292,36 @@ impl Shelf {
 
     /// The place of the oldest stretch of all topics.
     pub(super) fn oldest(&mut self) -> Option<u64> {
-        while let Some(record) = self.records.front() {
-            if is_live(&self.topics, *record) {
-                return Some(record.order);
+        while let Some(first) = self.records.first() {
+            if self.records.settle_first(oldest_of(&self.topics, first.slot)) {
+                return Some(first.order);
             }
-            self.records.pop_front();
         }
         None
     }
 
-    /// True if the oldest stretch is too old.
-    pub(super) fn is_due(&mut self, now: u64) -> bool {
-        if self.oldest().is_none() {
-            return false;
+    /// True if the oldest stretch is too old; each look at a record is counted.
+    pub(super) fn is_due(&mut self, now: u64, looks: &mut usize) -> bool {
+        while let Some(first) = self.records.first()
+            && now.saturating_sub(first.at) > self.age_ns
+            && *looks > 0
+        {
+            *looks -= 1;
+            if self.records.settle_first(oldest_of(&self.topics, first.slot)) {
+                return true;
+            }
         }
-        let Some(Record { slot, .. }) = self.records.front() else { return false };
-        let oldest = self.topics[*slot as usize].kept.front();
-        oldest.is_some_and(|kept| now.saturating_sub(kept.at) > self.age_ns)
+        false
     }
 
     /// Takes the oldest stretch of all topics out. Returns the number of its messages, and the name of its topic with the time of
     /// its last messages if nothing else of it is kept.
     pub(super) fn evict(&mut self) -> Option<(u64, Option<(Bytes, u64)>)> {
         self.oldest()?;
-        let Record { slot, .. } = self.records.pop_front()?;
+        let Record { slot, .. } = self.records.pop()?;
         let messages = self.take_oldest(slot);
         let is_over = self.topics[slot as usize].kept.is_empty();
         let name = is_over.then(|| self.remove_topic(slot)).map(|(name, _, at)| (name, at));
-        give_back_queue(&mut self.records);
         Some((messages, name))
     }
 
@@ -403,8 +418,7 @@ impl Shelf {
             bytes += topic.kept.iter().map(|kept| kept.held.bytes() + KEPT_ITEM_BYTES).sum::<usize>();
         }
         assert_eq!((self.live, self.messages, self.bytes), (live, messages, bytes), "what is kept");
-        assert!(self.records.iter().is_sorted_by_key(|record| record.order), "records are in order");
-        let recorded = self.records.iter().filter(|record| is_live(&self.topics, **record)).count();
+        let recorded = self.records.audit(|slot| oldest_of(&self.topics, slot));
         assert_eq!(recorded, live, "each stretch has a record");
     }
 }
@@ -426,27 +440,6 @@ impl KeptTopic {
     }
 }
 
-/// The last message of some frames: the frame that it is in, where that stands, and the number of messages in all of them.
-struct Last<'a> {
-    frame: Frame<'a>,
-    range: Range<usize>,
-    messages: u64,
-}
-
-fn last_of<'a>(bytes: &'a Bytes, spans: &[Span]) -> Option<Last<'a>> {
-    let mut messages = 0;
-    let mut found: Option<(Frame<'a>, Range<usize>)> = None;
-    for span in spans.iter().rev() {
-        let frame = span.frame(bytes);
-        let there = frame.messages();
-        messages += u64::from(there);
-        if there > 0 && found.is_none() {
-            found = Some((frame, span.start()..span.end()));
-        }
-    }
-    found.map(|(frame, range)| Last { frame, range, messages })
-}
-
 /// Messages in these frames.
 fn messages_in(bytes: &Bytes, spans: &[Span]) -> u32 {
     spans.iter().map(|span| span.frame(bytes).messages()).sum()
@@ -457,10 +450,10 @@ fn topic_bytes(name: &Bytes) -> usize {
     2 * name.len() + KEPT_TOPIC_BYTES
 }
 
-/// True if a stretch is still kept. Places grow, so that a topic in a slot that was another's has only later ones.
-fn is_live(topics: &Slab<KeptTopic>, Record { order, slot }: Record) -> bool {
-    let first = topics.get(slot as usize).and_then(|topic| topic.kept.front());
-    first.is_some_and(|first| first.order <= order)
+/// The oldest stretch in a slot. Places grow, so that a topic in a slot that was another's has only later ones.
+fn oldest_of(topics: &Slab<KeptTopic>, slot: u32) -> Option<Record> {
+    let Kept { order, at, .. } = topics.get(slot as usize)?.kept.front()?;
+    Some(Record { order: *order, at: *at, slot })
 }
 
 /// True if a part of a read of so many bytes is better kept as it is than copied: it is not short, and nearly all of the read.

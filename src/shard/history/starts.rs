@@ -42,6 +42,8 @@ struct Starting {
     missing: u32,
     /// Those that have come, to be answered when they are in force.
     subscriptions: Vec<RequestId>,
+    /// Those that have come since: they come into force when it has all of its history.
+    later: Vec<RequestId>,
     /// The history, once all shards route to the session.
     replay: Option<Replay>,
 }
@@ -98,6 +100,7 @@ impl Starts {
             request: Some(request),
             missing: subscriptions,
             subscriptions: Vec::new(),
+            later: Vec::new(),
             replay: None,
         };
         self.starting.insert(id, starting);
@@ -115,8 +118,15 @@ impl Starts {
         };
         session.starts = true;
         session.joining += 1;
-        let (start, resumes, request, replay) = (Start::Last, None, None, None);
-        let starting = Starting { start, resumes, request, missing: 0, subscriptions: Vec::new(), replay };
+        let starting = Starting {
+            start: Start::Last,
+            resumes: None,
+            request: None,
+            missing: 0,
+            subscriptions: Vec::new(),
+            later: Vec::new(),
+            replay: None,
+        };
         self.starting.insert(id, starting);
         self.gathering.push((id, GATHERING_TICKS));
     }
@@ -147,9 +157,15 @@ impl Starts {
         id: SessionId,
         request: Option<RequestId>,
     ) -> bool {
-        let Some(starting) = self.starting.get_mut(&id).filter(|starting| starting.missing > 0) else {
-            return false;
-        };
+        let Some(starting) = self.starting.get_mut(&id) else { return false };
+        if starting.missing == 0 {
+            // Its neighbours may route by it before they have passed the mark: what they publish then is not for this session.
+            if let (Some(session), Some(request)) = (base.sessions.get_mut(id), request) {
+                session.joining += 1;
+                starting.later.push(request);
+            }
+            return true;
+        }
         starting.subscriptions.extend(request);
         starting.missing -= 1;
         if starting.missing == 0 {
@@ -208,6 +224,8 @@ impl Starts {
         self.marks += 1;
         self.pass_on(base, &Arc::new(Mark { shard: me, number: self.marks, session: id }));
         base.counters.history_starts += 1;
+        // Whoever is told of it has passed the mark.
+        base.untold.hears(id);
     }
 
     /// Passes a mark on to all shards that may not know of it, when it first comes. Returns false if it has come before.
@@ -322,14 +340,15 @@ impl Starts {
 
     /// A session has all of its history: what has come meanwhile follows.
     fn end(&mut self, base: &mut Base, (membership, demand): (&mut Membership, &mut Demand), id: SessionId) {
-        let Some(Starting { subscriptions, .. }) = self.starting.remove(&id) else { return };
+        let Some(Starting { subscriptions, later, .. }) = self.starting.remove(&id) else { return };
         for RequestId(request) in subscriptions {
             base.answer(id, &Frame::Done { request });
         }
         if let Some(session) = base.sessions.get_mut(id) {
             session.starts = false;
-            session.joining -= 1;
+            session.joining -= 1 + u32::try_from(later.len()).expect("one was counted for each");
         }
+        later.into_iter().for_each(|request| base.untold.asks(id, request));
         base.unpark(id);
         membership.join_group(base, demand, id);
     }

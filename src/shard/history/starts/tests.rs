@@ -154,13 +154,83 @@ fn subscriptions_may_come_and_go_while_history_is_sent() {
     rig.travel();
     rig.say(1, publisher, &["a", "b", "c"].map(|topic| message(topic, 2)));
     rig.travel();
-    // History is that of all subscriptions when it begins.
-    assert_eq!(rig.hears(0, id), "b=1 c=1 !1 !2 b=2 c=2");
+    // History is that of all subscriptions when it begins; the later one is in force when it is over.
+    assert_eq!(rig.hears(0, id), "b=1 c=1 !1 !2 b=2 c=2 !3");
     let gone = starts(&mut rig, Start::All, &["a"]);
     rig.travel();
     let _ = rig.shards[0].on_closed(gone, None);
     rig.travel();
     rig.audit();
+}
+
+#[test]
+fn nothing_of_a_subscription_follows_the_answer_to_its_end_while_history_is_sent() {
+    let mut rig = rig(2, &["kept"], QueueBounds::default());
+    let publisher = rig.open(0, OverflowPolicy::DropOldest);
+    rig.say(0, publisher, &[message("kept", 1)]);
+    let id = starts(&mut rig, Start::All, &["kept", "a", "b"]);
+    rig.travel();
+    // This waits behind the history.
+    rig.say(0, publisher, &["a", "b"].map(|topic| message(topic, 1)));
+    rig.say(0, id, &[unsubscribe("a", 4)]);
+    rig.say(0, publisher, &["a", "b"].map(|topic| message(topic, 2)));
+    assert_eq!(rig.hears(0, id), "!9", "the answer is not ahead of what came before it");
+    rig.travel();
+    assert_eq!(rig.hears(0, id), "kept=1 !1 !2 !3 a=1 b=1 !4 b=2");
+    let gone = starts(&mut rig, Start::All, &["a", "b"]);
+    rig.travel();
+    rig.say(0, gone, &[unsubscribe("a", 4), subscribe("b", 5)]);
+    rig.shards[0].base.sessions.get_mut(gone).unwrap().egress.clear();
+    let egress = rig.shards[0].sessions().egress(gone).unwrap();
+    egress.audit();
+    assert!(egress.answer_bytes() > 0 && !egress.is_parked(), "answers outlive the queue");
+    let _ = rig.shards[0].on_closed(gone, None);
+    rig.travel();
+}
+
+#[test]
+fn what_is_published_for_those_that_are_counted_reaches_one_that_starts() {
+    for has_later in [false, true] {
+        let mut rig = rig(3, &["kept"], QueueBounds::default());
+        let publishers = [0, 1].map(|shard| rig.open(shard, OverflowPolicy::DropOldest));
+        for (shard, publisher) in publishers.into_iter().enumerate() {
+            rig.say(shard, publisher, &[Frame::WatchSubscribers { topic: b"live", request: 7 }]);
+        }
+        rig.travel();
+        rig.wait(TICK);
+        rig.travel();
+        let id = if has_later {
+            let id = starts(&mut rig, Start::All, &["kept"]);
+            rig.say(0, id, &[subscribe("live", 2)]);
+            id
+        } else {
+            starts(&mut rig, Start::All, &["kept", "live"])
+        };
+        let mut waiting = vec![0, 1];
+        let mut heard = String::new();
+        for _ in 0..10 {
+            // The links are slow: all that can be early is.
+            for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
+                rig.wait(TICK);
+                rig.travel_once(from, to);
+                heard += &format!(" {}", rig.hears(0, id));
+                waiting.retain(|shard| {
+                    let is_told = rig.hears(*shard, publishers[*shard]).contains("7:1")
+                        || (has_later && heard.contains("!2"));
+                    if is_told {
+                        let sequence = *shard as u64 + 1;
+                        rig.say(*shard, publishers[*shard], &[message("live", sequence)]);
+                    }
+                    !is_told
+                });
+            }
+        }
+        heard += &rig.hears(0, id);
+        assert!(waiting.is_empty(), "both are told: {heard}");
+        for sequence in 1..=2 {
+            assert!(heard.contains(&format!("live={sequence}")), "{sequence}, {has_later}: {heard}");
+        }
+    }
 }
 
 #[test]
