@@ -43,6 +43,14 @@ Under TLS, with the same raw clients for everybody:
   tls-idle    memory of 10,000 idle sessions
   handshakes  5,000 handshakes beside subscribers that stay: the p99 of these
 
+Several hosts, and history (four rounds each):
+  joined      flood and 20 messages/s over two brokers with a nats-server between them, 2 x 256 subscribers, beside two
+              clustered nats-servers, old and new, and beside one broker
+  joined-far  one subscriber at the other broker, beside one at the other nats-server
+  engine-idle the cost of --engine to a broker whose messages nobody wants elsewhere
+  keep-last   the cost of --keep '>=last' to a flood on 1,000 topics
+  last-value  the last values of 10,000 topics for a late joiner, beside JetStream
+
   --quick        fewer rounds, shorter runs: about half an hour instead of three; its figures vary more
   --seconds N    seconds of each paced part [default: 5, with --quick 2]
   --no-build     use the existing release builds
@@ -61,7 +69,8 @@ command_seconds_max=5400
 all=(peers-64 peers-1k peers-16k pace neighbour uds shared echo canonical isolation scaling quiet
     topics-100 topics-1000 topics-10000 wildcards door-100 door-1000 door-10000 door-wildcards
     topics-pace fan-in topics-isolation subscribing
-    tls-64 tls-1k tls-pace tls-idle handshakes)
+    tls-64 tls-1k tls-pace tls-idle handshakes
+    joined joined-far engine-idle keep-last last-value)
 rows=() quick='' seconds='' build=yes before='' out=''
 while [ $# -gt 0 ]; do
     case $1 in
@@ -159,9 +168,9 @@ peers=corecast,$rivals,mosquitto,zenoh-1.10
 # One of our broker's shards is on it.
 last_core=$(python3 -c 'import os; print(max(os.sched_getaffinity(0)))')
 if [ -n "$quick" ]; then
-    rounds=(--rounds 1) pace=(--duration "${seconds:-2}") counts=(2 16 512) short=(--quick)
+    rounds=(--rounds 1) four=(--rounds 1) pace=(--duration "${seconds:-2}") counts=(2 16 512) short=(--quick)
 else
-    rounds=(--rounds 5) pace=(--duration "${seconds:-5}") counts=(2 4 8 16 32 64 128 256 512) short=()
+    rounds=(--rounds 5) four=(--rounds 4) pace=(--duration "${seconds:-5}") counts=(2 4 8 16 32 64 128 256 512) short=()
 fi
 
 failed=0
@@ -432,6 +441,92 @@ row_handshakes() {
     want '5,000 TLS handshakes: p99 of the others, over without' ratio.handshakes.p99 '<= 2'
     want 'handshakes' handshakes.made '>= 5000'
     measure handshakes experiment handshakes "${short[@]}"
+}
+
+row_joined() {
+    local other server flood last cpu
+    for other in nats_clustered:8:0.70:0.5 nats_2_15_clustered:14:0.55:0.45 corecast:0.95:1.10:1.15; do
+        IFS=: read -r server flood last cpu <<<"$other"
+        want "two brokers and NATS: flood over $server" "ratio.$server.deliveries_per_s" ">= $flood"
+        want "the same: time to the last at 20/s" "ratio.$server.last_subscriber_us.median" "<= $last"
+        want "the same: CPU of the servers a delivery at 20/s" "ratio.$server.cpu_ns_per_delivery" "<= $cpu"
+    done
+    want 'lost' lost '== 0'
+    want 'wrong' wrong '== 0'
+    measure joined peers --peers corecast-joined,nats-clustered,nats-2.15-clustered,corecast --subscribers 512 --size 64 \
+        "${four[@]}" "${pace[@]}"
+}
+
+row_joined-far() {
+    want 'one far subscriber: flood over nats_2_15_clustered' ratio.nats_2_15_clustered.deliveries_per_s '>= 3'
+    want 'the same: latency at 20/s' ratio.nats_2_15_clustered.latency_us.median '<= 1.3'
+    want 'lost' lost '== 0'
+    want 'wrong' wrong '== 0'
+    measure joined-far peers --peers corecast-joined,nats-clustered,nats-2.15-clustered --subscribers 1 --size 64 \
+        --engine nats-2.15 --flood-messages 2000000 "${four[@]}" "${pace[@]}"
+}
+
+# with_options NAME OPTION…: a command that is `corecast`, whose brokers have these options as well; sets `with`.
+with_options() {
+    with=$(realpath "$out")/corecast-$1
+    local corecast
+    corecast=$(realpath "$target/release/corecast")
+    shift
+    {
+        echo '#!/bin/sh'
+        printf 'case $1 in broker) exec %q "$@"' "$corecast"
+        printf ' %q' "$@"
+        printf ' ;; *) exec %q "$@" ;; esac\n' "$corecast"
+    } >"$with"
+    chmod +x "$with"
+}
+
+# beside_plain NAME [ARGUMENT…]: ours are the command `with`, beside the plain one as the earlier build.
+beside_plain() {
+    CORECAST_BIN=$with measure "$1" peers --peers corecast --before "$target/release/corecast" "${@:2}" "${four[@]}" "${pace[@]}"
+}
+
+row_engine-idle() {
+    local port engine
+    port=$(python3 -c 'import socket; one = socket.socket(); one.bind(("127.0.0.1", 0)); print(one.getsockname()[1])')
+    nats-server -a 127.0.0.1 -p "$port" >"$out/engine.log" 2>&1 &
+    engine=$!
+    with_options engine --engine "nats://127.0.0.1:$port" --engine-wait
+    want 'a broker with --engine and nobody elsewhere: CPU a delivery, over one without' \
+        ratio.corecast_before.cpu_ns_per_delivery '<= 1.02'
+    want 'the same in the flood' ratio.corecast_before.cpu_ns_per_delivery_flood '<= 1.02'
+    want 'lost' lost '== 0'
+    beside_plain engine-idle --subscribers 512 --size 64
+    kill "$engine"
+    wait "$engine" || true
+}
+
+row_keep-last() {
+    with_options keep --keep '>=last'
+    want '--keep last on a flood of 1,000 topics, over none' ratio.corecast_before.deliveries_per_s '>= 0.9'
+    want 'lost' lost '== 0'
+    beside_plain keep-last "${of_1000[@]}"
+}
+
+row_last-value() {
+    local index servers=() asserts=() code=0
+    local of_peers=$target/peers/bin/nats-server-2.15
+    ! command -v nats-server >/dev/null || servers+=(--nats "nats=$(command -v nats-server)")
+    [ ! -x "$of_peers" ] || servers+=(--nats "nats_2_15=$of_peers")
+    for index in nats nats_2_15; do
+        want "last values of 10,000 topics, over $index's" "ratio.last_value.$index" '<= 0.25'
+    done
+    for index in "${!numbers[@]}"; do
+        asserts+=(--assert "${numbers[index]} ${bounds[index]}")
+    done
+    echo
+    echo "== last-value: scripts/last_value.py ${servers[*]}"
+    scripts/last_value.py --corecast "$target/release/corecast" "${servers[@]}" "${four[@]}" --json "$out/last-value.json" \
+        "${asserts[@]}" 2> >(tee "$out/last-value.err" >&2) || code=$?
+    for index in "${!numbers[@]}"; do
+        take_down last-value "$out/last-value.json" "$code" "$index"
+    done
+    whats=() numbers=() bounds=()
 }
 
 printf '| row | what | target | measured (least–greatest) | met |\n|---|---|---|---|---|\n' >"$out/table.md"

@@ -3,7 +3,7 @@
 
 use crate::unit::count;
 use corecast::internals::printable::printable;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -103,13 +103,6 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away; the tables say the rest.
-    pub fn finish(self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
     fn measure_rate(&mut self, now: Instant, deliveries: u64) {
         /// Shorter spans than this give a rate that flickers.
         const SPAN_MIN: Duration = Duration::from_millis(500);
@@ -130,6 +123,8 @@ impl Progress {
 /// A bar; that of one run of several is shorter, so that there is room on a line of 80 characters.
 fn new_bar(place: Option<Place>, title: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), ProgressDrawTarget::stderr());
+    // When it is dropped it goes away; the tables say the rest.
+    let bar = bar.with_finish(ProgressFinish::AndClear);
     let (template, prefix) = match place {
         Some(Place { run, of, .. }) => {
             ("{prefix} [{bar:10}] {percent:>3} % {wide_msg}", format!("{run}/{of} {title}"))

@@ -54,6 +54,8 @@ FRAMES = [
     ("PublishRefused", "topic:v text:s publisher:Q code:H"),
     ("Ticket", "ticket:v publisher:Q"),
     ("TicketRules", "key:v epoch:Q now_ms:Q"),
+    ("Start", "value:Q request:I subscriptions:I kind:B"),
+    ("Position", "topic:v publisher:Q sequence:Q"),
 ]
 FRAMES = [(name, [tuple(field.split(":")) for field in fields.split()]) for name, fields in FRAMES]
 TAGS = {name: tag for tag, (name, _) in enumerate(FRAMES)}

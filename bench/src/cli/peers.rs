@@ -17,6 +17,7 @@ use crate::peer::plan::{Clients, Contest, window_default};
 use crate::peer::summary::{ContestSummary, summarize};
 use crate::peer::text;
 use crate::process::broker::BrokerOptions;
+use crate::process::engine::Engine;
 use crate::process::neighbour::Neighbour;
 use crate::process::transport::Transport;
 use crate::record::Record;
@@ -60,6 +61,9 @@ Examples:
   Beside a program that takes one of two cores, and goes before all others there
     corecast-bench peers --peers corecast,redis-all,nats-all --flood-messages 0 --neighbour 1:-10 \\
       --assert 'ratio.best.last_subscriber_us.median <= 1'
+  Two brokers that NATS joins, beside two clustered nats-servers, and beside one broker
+    corecast-bench peers --peers corecast-joined,nats-clustered,nats-2.15-clustered,corecast \\
+      --assert 'ratio.nats_clustered.deliveries_per_s >= 8' --assert 'ratio.corecast.deliveries_per_s >= 0.95'
   The ancestor's way
     corecast-bench peers --peers corecast,pyzmq-proxy --rate 4 --flood-messages 0
     corecast-bench peers --peers corecast-direct,pyzmq-direct --rate 4 --flood-messages 0
@@ -71,8 +75,10 @@ Examples:
 
 Peers: corecast, corecast-singles (with each message in a frame of its own; else consecutive ones of a topic that leave
 together share frames), corecast-before (another build of it, named with --before), corecast-direct (past the broker; always
-with our own library), corecast-zmtp (our broker's ZeroMQ listener); libzmq and libzmq-one-part (its XPUB/XSUB proxy);
-nats, redis and mosquitto (the system's own); nats-2.15, redis-8.2, redis-8.2-io4 (with four I/O threads) and zenoh-1.10
+with our own library), corecast-zmtp (our broker's ZeroMQ listener), corecast-joined (two brokers with --engine between
+them, publishers at one, subscribers at both in turns, the first at the other one); libzmq and libzmq-one-part (its XPUB/XSUB proxy);
+nats, redis and mosquitto (the system's own); nats-clustered and nats-2.15-clustered (two with a route between them, clients as with
+corecast-joined: beside that, and in no ratio.best); nats-2.15, redis-8.2, redis-8.2-io4 (with four I/O threads) and zenoh-1.10
 (a router; its subscribers are Zenoh's own in Python, which its times include; no flood), which scripts/peers.sh
 installs; floor (a bare send() for each message and socket), floor-blocks (in the flood the same bytes in blocks of 64
 KiB), floor-frames (those blocks, of the very frames that our broker sends); pyzmq-proxy and pyzmq-direct (a process per
@@ -149,6 +155,9 @@ pub struct PeersArgs {
     /// The `corecast` command of another build, to be measured in turn with this one as the peer corecast-before
     #[arg(long, value_name = "FILE", value_parser = parse_program)]
     pub before: Option<PathBuf>,
+    /// Engine between the two brokers of corecast-joined: nats, nats-2.15, or the URL of one that runs [default: nats]
+    #[arg(long, value_name = "NAME|URL")]
+    pub engine: Option<Engine>,
     /// Transport, where a name does not say it: tcp, tls, uds
     #[arg(long, default_value = "tcp")]
     pub transport: Transport,
@@ -332,6 +341,7 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
         peers,
         elsewhere: args.elsewhere.clone(),
         before: args.before.clone(),
+        engine: args.engine.clone(),
         rounds: args.rounds,
         flood_messages: args.flood_messages,
         window: args.window.unwrap_or_else(|| window_default(args.size)),

@@ -16,6 +16,7 @@ use crate::host::hosts_file::Hosts;
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::process::broker::BrokerOptions;
+use crate::process::engine::Engine;
 use crate::process::transport::Transport;
 use crate::record::assertion::Assertion;
 use crate::record::{Record, RunRecord};
@@ -47,6 +48,8 @@ Examples:
     corecast-bench run --assert 'latency_us.p99 < 20e3' --assert 'last_subscriber_us.median < 10e3'
   Subscribers on other hosts, each with an agent
     corecast-bench run --hosts hosts.toml --mode both --subscribers 512
+  Two brokers, as on two hosts, with an engine between them
+    corecast-bench run --engine nats --subscribers 512 --assert 'lost==0'
   A broker that runs already
     corecast-bench run --broker tcp://127.0.0.1:6680 --broker-pid \"$(pidof corecast)\"
 
@@ -100,7 +103,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "park")]
     pub idle: Idle,
     /// Use the broker that runs there instead of starting one: tcp://HOST:PORT or uds://PATH
-    #[arg(long, value_name = "URL", conflicts_with_all = ["broker_cores", "broker_idle", "egress_bytes", "transport"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["broker_cores", "broker_idle", "egress_bytes", "transport", "engine"])]
     pub broker: Option<Endpoint>,
     /// The process of --broker, if its cost shall be measured
     #[arg(long, value_name = "PID", requires = "broker")]
@@ -129,6 +132,10 @@ pub struct RunArgs {
     /// --cores is then for those that name no cores
     #[arg(long, value_name = "FILE")]
     pub hosts: Option<PathBuf>,
+    /// Join the broker by an engine (nats, nats-2.15, or the URL of one that runs) with a second one, at which every other
+    /// executor's subscribers are, or with the brokers that --hosts names
+    #[arg(long, value_name = "NAME|URL")]
+    pub engine: Option<Engine>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -303,15 +310,14 @@ fn broker(args: &RunArgs) -> BrokerChoice {
             overflow: args.overflow,
         },
         None => BrokerChoice::Started(BrokerOptions {
-            program: None,
             transport: args.transport.unwrap_or_default(),
             cores: args.broker_cores.clone(),
             idle: args.broker_idle,
             overflow: args.overflow,
             egress_bytes: args.egress_bytes,
-            frame_bytes_max: None,
             metrics: true,
-            zmtp: false,
+            engine: args.engine.clone(),
+            ..BrokerOptions::default()
         }),
     }
 }
@@ -386,6 +392,8 @@ mod tests {
         refused("--duration 0", "seconds above 0");
         refused("--broker-pid 1", "--broker");
         refused("--broker tcp://h:1 --transport uds", "cannot be used with");
+        refused("--broker tcp://h:1 --engine nats", "cannot be used with");
+        refused("--engine redis", "the URL of one that runs already");
         refused("--assert lost=0", "expected one of");
         refused("--assert losts==0", "deliveries_per_s");
         refused("--subscribers 1,x", "invalid value");

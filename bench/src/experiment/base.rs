@@ -61,6 +61,14 @@ pub struct Axes {
     pub sizes_bytes: Choice<&'static [usize]>,
 }
 
+impl Axes {
+    /// The axes of so many rounds, with a session for each subscriber, and 64 bytes.
+    pub const fn of(quick: u32, full: u32) -> Self {
+        let sizes_bytes = Choice::<&[usize]> { quick: &[64], full: &[64] };
+        Axes { rounds: Choice { quick, full }, sessions: &[Sessions::PerSubscriber], sizes_bytes }
+    }
+}
+
 /// One value of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
@@ -147,6 +155,7 @@ impl Base {
             broker: BrokerChoice::Started(BrokerOptions {
                 transport: settings.transport.unwrap_or_default(),
                 metrics: true,
+                engine: settings.engine.clone(),
                 ..BrokerOptions::default()
             }),
             sessions: Sessions::PerSubscriber,

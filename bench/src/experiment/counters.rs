@@ -35,12 +35,15 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Reads the counters once all shards together have made so many deliveries, or after as long as the page may lag
-    /// behind.
-    pub fn read_after(address: SocketAddr, deliveries: u64) -> Self {
+    /// Reads the counters at these addresses once all shards together have made so many deliveries, or after as long as a
+    /// page may lag behind. The shards of the second broker come behind those of the first.
+    pub fn read_after(addresses: &[SocketAddr], deliveries: u64) -> Self {
         let deadline = Instant::now() + EXPORTED_WITHIN;
         loop {
-            let counters = page(address).map(|page| Counters::parse(&page)).unwrap_or_default();
+            let mut counters = Counters::default();
+            for page in addresses.iter().filter_map(|address| page(*address).ok()) {
+                counters.take(&page);
+            }
             let made: u64 = counters.shards.iter().map(|shard| shard.deliveries).sum();
             if made >= deliveries || Instant::now() >= deadline {
                 return counters;
@@ -49,20 +52,20 @@ impl Counters {
         }
     }
 
-    fn parse(page: &str) -> Self {
-        let mut counters = Counters::default();
+    /// Takes in a page; its shards come behind those of the pages before.
+    fn take(&mut self, page: &str) {
+        let before = self.shards.len();
         for line in page.lines() {
             let Some((name, rest)) = line.split_once('{') else { continue };
             let Some((shard, value)) = shard_and_value(rest) else { continue };
             match name {
-                DROPS => counters.drops += value as u64,
-                MOVED => *counters.sessions_moved.get_or_insert(0) += value as u64,
-                DELIVERIES => counters.shard(shard).deliveries += value as u64,
-                SUBSCRIPTIONS => counters.shard(shard).sessions += value as u64,
+                DROPS => self.drops += value as u64,
+                MOVED => *self.sessions_moved.get_or_insert(0) += value as u64,
+                DELIVERIES => self.shard(before + shard).deliveries += value as u64,
+                SUBSCRIPTIONS => self.shard(before + shard).sessions += value as u64,
                 _ => {}
             }
         }
-        counters
     }
 
     fn shard(&mut self, shard: usize) -> &mut ShardRecord {
@@ -112,12 +115,16 @@ mod tests {
                     nonsense{shard=\"1\"\n";
         let shards =
             vec![ShardRecord { sessions: 0, deliveries: 12 }, ShardRecord { sessions: 3, deliveries: 30 }];
-        assert_eq!(Counters::parse(page), Counters { shards, drops: 4, sessions_moved: Some(5) });
+        let mut counters = Counters::default();
+        counters.take(page);
+        assert_eq!(counters, Counters { shards: shards.clone(), drops: 4, sessions_moved: Some(5) });
+        counters.take(page);
+        assert_eq!(counters, Counters { shards: shards.repeat(2), drops: 8, sessions_moved: Some(10) });
     }
 
     #[test]
     fn nobody_there_is_nothing_known() {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(Counters::read_after(nobody, 1), Counters::default());
+        assert_eq!(Counters::read_after(&[nobody], 1), Counters::default());
     }
 }

@@ -38,6 +38,8 @@ const HALT_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct BrokerAt {
     /// Its endpoint.
     pub endpoint: Endpoint,
+    /// Endpoint of a second one, which an engine joins with it.
+    pub far: Option<Endpoint>,
     /// Trust in its certificate; `None`: it has none, or one that this host trusts.
     pub tls: Option<TlsClient>,
     /// The overflow policy that subscribers ask it for; `None` leaves it to the broker.
@@ -75,6 +77,7 @@ impl<'a> Drive<'a> {
     ) -> Result<Self, DriveError> {
         let common = Common {
             broker: broker.endpoint.clone(),
+            far: broker.far.clone(),
             tls: broker.tls.clone(),
             run: RunId(fastrand::u64(..)),
             workload: plan.workload(),

@@ -86,6 +86,7 @@ mod tests {
             slow-delay = "50ms"
             timeout = 2.5
             hosts = "hosts.toml"
+            engine = "nats-2.15"
             assert = ["lost == 0"]
         "#;
         let file = parse(text).unwrap();
@@ -104,6 +105,7 @@ mod tests {
         assert_eq!(settings.slow_delay, Some(Duration::from_millis(50)));
         assert_eq!(settings.timeout, Some(Duration::from_millis(2_500)));
         assert!(settings.sessions.is_some() && settings.cores.is_some() && settings.transport.is_some());
+        assert!(settings.engine.is_some());
         assert_eq!(settings.hosts, Some(PathBuf::from("hosts.toml")));
     }
 

@@ -1,9 +1,8 @@
 //! Owns what a run comes to: what was measured put together, summed up in a record, with notes about what there is to know.
 
-use super::plan::{BrokerChoice, Plan, Slow};
+use super::plan::{Plan, Slow};
 use super::watch::{Driven, Ending};
 use crate::measure::oracle::{Missing, Totals};
-use crate::process::broker::BrokerOptions;
 use crate::record::{HostRecord, RunRecord, thousandths};
 use crate::results::{Deliveries, Raw};
 use crate::swarm::reports::Sent;
@@ -68,8 +67,8 @@ pub(crate) fn sum_up(plan: &Plan, sent: Sent, deliveries: Deliveries, ending: En
         messages_sent: sent.sent,
         slow_subscribers: plan.slow.map(|slow| slow.subscribers as u64),
         extra: plan.slow.map(slow_delay_ms).into_iter().collect(),
-        idle: options(plan).and_then(|options| options.idle).map(|idle| idle.to_string()),
-        overflow: options(plan).and_then(|options| options.overflow).map(|policy| policy.to_string()),
+        idle: plan.options().and_then(|options| options.idle).map(|idle| idle.to_string()),
+        overflow: plan.options().and_then(|options| options.overflow).map(|policy| policy.to_string()),
         incomplete: match &ending {
             Ending::Complete => None,
             Ending::Interrupted if totals.lost > 0 => {
@@ -89,14 +88,6 @@ pub(crate) fn sum_up(plan: &Plan, sent: Sent, deliveries: Deliveries, ending: En
 /// The time that a slow subscriber takes for a message, for the record; 0 for one that takes none.
 fn slow_delay_ms(slow: Slow) -> (String, f64) {
     (SLOW_DELAY_MS.to_owned(), slow.delay.map_or(0.0, |delay| thousandths(delay.as_secs_f64() * 1e3)))
-}
-
-/// The options of its broker, if it was started for the run.
-fn options(plan: &Plan) -> Option<&BrokerOptions> {
-    match &plan.broker {
-        BrokerChoice::Started(options) => Some(options),
-        BrokerChoice::Running { .. } => None,
-    }
 }
 
 /// The error of latencies at the host whose clock is known least.

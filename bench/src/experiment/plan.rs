@@ -4,6 +4,7 @@ use crate::host::hosts_file::Hosts;
 use crate::measure::payload::{self, SizeError};
 use crate::measure::workload::{SharedTopics, Workload, WorkloadError};
 use crate::process::broker::BrokerOptions;
+use crate::process::engine::Engine;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate, messages_in};
 use corecast::internals::cli::Size;
@@ -110,6 +111,12 @@ pub enum PlanError {
     /// TLS, and publishers that are to send themselves.
     #[error("direct publishers speak no TLS: with it the mode is proxy")]
     TlsDirect,
+    /// An engine, and clients that would need to know two certificates.
+    #[error("clients of two brokers would need two certificates: with --engine there is no TLS")]
+    EngineTls,
+    /// An engine that other hosts do not reach.
+    #[error("other hosts do not reach an engine that is started here: with --hosts, --engine is a URL")]
+    EngineHere,
     /// There are more flows than agents are told of.
     #[error("topics times publishers are {0}, and agents of --hosts can be told of {FLOWS_TO_HOSTS_MAX}")]
     TopicsToHosts(usize),
@@ -133,6 +140,11 @@ impl Plan {
             ("the number of publishers", self.publishers as u64),
             ("what is sent", messages),
         ];
+        match (self.options().and_then(|options| options.engine.as_ref()), self.transport()) {
+            (Some(_), Transport::Tls) => return Err(PlanError::EngineTls),
+            (Some(Engine::Started(_)), _) if self.hosts.is_some() => return Err(PlanError::EngineHere),
+            _ => {}
+        }
         match (self.transport(), self.mode) {
             (Transport::Uds, _) if self.hosts.is_some() => return Err(PlanError::UdsToHosts),
             (Transport::Tls, _) if self.hosts.is_some() => return Err(PlanError::TlsToHosts),
@@ -176,6 +188,14 @@ impl Plan {
         match &self.broker {
             BrokerChoice::Started(options) => options.transport,
             BrokerChoice::Running { endpoint, .. } => Transport::of(endpoint),
+        }
+    }
+
+    /// The options of the broker, if it is started for the run.
+    pub fn options(&self) -> Option<&BrokerOptions> {
+        match &self.broker {
+            BrokerChoice::Started(options) => Some(options),
+            BrokerChoice::Running { .. } => None,
         }
     }
 
@@ -326,6 +346,16 @@ pub(crate) mod tests {
         assert_eq!(elsewhere.check(), Err(PlanError::TlsToHosts));
         let direct = Plan { mode: Mode::Direct, broker: over(Transport::Tls), ..sample_plan() };
         assert_eq!(direct.check(), Err(PlanError::TlsDirect));
+        let engine = |engine: &str, transport| {
+            let engine = Some(engine.parse().unwrap());
+            BrokerChoice::Started(BrokerOptions { transport, engine, ..BrokerOptions::default() })
+        };
+        elsewhere.broker = engine("nats", Transport::Tcp);
+        assert_eq!(elsewhere.check(), Err(PlanError::EngineHere));
+        elsewhere.broker = engine("nats://10.0.0.5", Transport::Tcp);
+        assert_eq!(elsewhere.check(), Ok(()));
+        let encrypted = Plan { broker: engine("nats", Transport::Tls), ..sample_plan() };
+        assert_eq!(encrypted.check(), Err(PlanError::EngineTls));
         assert!(without(|plan| plan.size_bytes = 39).contains("it takes 40"));
     }
 

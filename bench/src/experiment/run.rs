@@ -10,9 +10,11 @@ use super::plan::{BrokerChoice, Plan, PlanError};
 use super::syscalls::{self, SyscallCount};
 use super::watch::{Driven, Ending};
 use crate::host::fleet::{Fleet, FleetError};
+use crate::host::hosts_file::Hosts;
 use crate::interrupt::Interrupt;
 use crate::measure::process::UsageError;
-use crate::process::broker::{self, BrokerError};
+use crate::process::error::StartError;
+use crate::process::joined;
 use crate::process::server::Server;
 use crate::process::trust::Trust;
 use crate::progress::{Place, Progress};
@@ -23,6 +25,7 @@ use crate::swarm::raw::visitors::Visitors;
 use crate::swarm::reports::{Failure, with_causes};
 use corecast::{Mode, Sessions};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The name of a figure in `extra`: messages that the broker dropped because a slow subscriber's queue was full.
@@ -53,7 +56,7 @@ pub enum RunError {
     Fleet(#[from] FleetError),
     /// The broker does not start.
     #[error(transparent)]
-    Broker(#[from] BrokerError),
+    Broker(#[from] StartError),
     /// The process that was said to be the broker cannot be read.
     #[error("cannot measure the broker: {0}")]
     Usage(#[from] UsageError),
@@ -90,16 +93,8 @@ pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, R
     plan.check()?;
     descriptors::ensure(plan)?;
     let mut progress = Progress::start_at(surroundings.place, plan.title());
-    let begun = begin(plan, surroundings.guard, &progress);
-    let (mut broker, fleet) = match begun {
-        Ok(begun) => begun,
-        Err(error) => {
-            progress.finish();
-            return Err(error);
-        }
-    };
+    let (mut broker, fleet) = begin(plan, surroundings.guard, &progress)?;
     let outcome = run_through(plan, (&mut broker, fleet), surroundings, &mut progress);
-    progress.finish();
     if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
         broker.stop();
     }
@@ -113,14 +108,21 @@ fn begin(
     guard: Option<&Path>,
     progress: &Progress,
 ) -> Result<(Server, Option<Fleet>), RunError> {
-    let fleet = match &plan.hosts {
-        Some(hosts) => {
-            progress.phase("connecting to the hosts");
-            Some(Fleet::connect(hosts, plan.measured_subscribers())?)
-        }
-        None => None,
+    let connect = |hosts: &Arc<Hosts>| {
+        progress.phase("connecting to the hosts");
+        Fleet::connect(hosts, plan.measured_subscribers())
     };
-    let broker = serve(plan, fleet.as_ref(), guard)?;
+    let fleet = plan.hosts.as_ref().map(connect).transpose()?;
+    let options = match &plan.broker {
+        BrokerChoice::Started(options) => options,
+        BrokerChoice::Running { endpoint, pid, .. } => {
+            return Ok((Server::running(endpoint.clone(), *pid), fleet));
+        }
+    };
+    let mut broker = joined::start(options, plan.mode, fleet.as_ref().map(Fleet::listen), guard)?;
+    if let Some(advertise) = fleet.as_ref().and_then(Fleet::advertise) {
+        broker.subscribe_at = advertise.clone();
+    }
     Ok((broker, fleet))
 }
 
@@ -132,6 +134,7 @@ fn run_through(
 ) -> Result<Outcome, RunError> {
     let at = BrokerAt {
         endpoint: broker.subscribe_at.clone(),
+        far: broker.far_at.clone(),
         tls: broker.trust.as_ref().map(Trust::library),
         overflow: match &plan.broker {
             // It has the policy as its default.
@@ -249,20 +252,6 @@ pub(super) fn note_syscalls(counted: &Result<f64, String>, record: &mut RunRecor
     }
 }
 
-/// The broker of a run, and all that is known of it.
-fn serve(plan: &Plan, fleet: Option<&Fleet>, guard: Option<&Path>) -> Result<Server, BrokerError> {
-    match &plan.broker {
-        BrokerChoice::Started(options) => {
-            let mut broker = broker::start(options, plan.mode, fleet.map(Fleet::listen), guard)?;
-            if let Some(advertise) = fleet.and_then(Fleet::advertise) {
-                broker.subscribe_at = advertise.clone();
-            }
-            Ok(broker)
-        }
-        BrokerChoice::Running { endpoint, pid, .. } => Ok(Server::running(endpoint.clone(), *pid)),
-    }
-}
-
 /// The part of a core that a broker takes while nothing is sent; nothing if somebody asked to stop meanwhile, or if it
 /// is not known which process it is.
 fn cores_in_silence(
@@ -288,7 +277,7 @@ fn cores_in_silence(
 
 /// The counters of each shard, once all together have made so many deliveries; none if the broker does not serve them.
 fn counters(broker: &Server, deliveries: u64) -> Counters {
-    broker.metrics.map(|address| Counters::read_after(address, deliveries)).unwrap_or_default()
+    Counters::read_after(&broker.counters(), deliveries)
 }
 
 #[cfg(test)]

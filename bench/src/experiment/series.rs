@@ -11,7 +11,7 @@ use super::search::{RateSearch, is_whole};
 use super::step::{Make, Planned, Search, Step};
 use super::watch::Ending;
 use crate::interrupt::Interrupt;
-use crate::process::broker::BrokerError;
+use crate::process::error::StartError;
 use crate::progress::Place;
 use crate::record::RunRecord;
 use crate::results::{Entry, Results, ResultsError, ResultsFolder};
@@ -221,7 +221,7 @@ impl Course<'_> {
             Some(Made::Failed {
                 error: RunError::Plan(_)
                     | RunError::Descriptors(_)
-                    | RunError::Broker(BrokerError::NotFound { .. } | BrokerError::NoSuchFile { .. }),
+                    | RunError::Broker(StartError::Missing { .. }),
                 ..
             })
         )

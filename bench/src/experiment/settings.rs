@@ -4,6 +4,7 @@
 use super::one_or_both::OneOrBoth;
 use super::topic_args::TopicArgs;
 use super::values::{self, parse_count, parse_size, parse_time};
+use crate::process::engine::Engine;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
 use clap::Args;
@@ -87,6 +88,11 @@ pub struct Settings {
     #[arg(long, value_name = "SECS", value_parser = parse_time)]
     #[serde(deserialize_with = "values::time")]
     pub timeout: Option<Duration>,
+    /// Join the broker by an engine (nats, nats-2.15, or the URL of one that runs) with a second one, at which every other
+    /// executor's subscribers are, or with the brokers that --hosts names
+    #[arg(long, value_name = "NAME|URL")]
+    #[serde(deserialize_with = "values::word")]
+    pub engine: Option<Engine>,
     /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help)
     #[arg(long, value_name = "FILE")]
     pub hosts: Option<PathBuf>,
@@ -137,6 +143,7 @@ impl Settings {
             slow: self.slow.or(other.slow),
             slow_delay: self.slow_delay.or(other.slow_delay),
             timeout: self.timeout.or(other.timeout),
+            engine: self.engine.or(other.engine),
             hosts: self.hosts.or(other.hosts),
             ..Settings::default()
         }
@@ -159,6 +166,7 @@ impl Settings {
             "sessions" => self.sessions.is_some(),
             "shards" => self.shards.is_some(),
             "slow" => self.slow.is_some(),
+            "engine" => self.engine.is_some(),
             "topics" => self.shared.topics.is_some(),
             _ => false,
         };

@@ -4,10 +4,10 @@
 use super::descriptors;
 use super::error::DriveError;
 use super::outcome::{Outcome, sum_up};
-use super::plan::{BrokerChoice, Plan};
+use super::plan::Plan;
 use super::run::{RunError, Surroundings};
 use super::watch::Ending;
-use crate::process::broker;
+use crate::process::joined;
 use crate::process::server::Server;
 use crate::progress::{Position, Progress};
 use crate::record::thousandths;
@@ -32,24 +32,13 @@ pub fn subscribe_all(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Out
     plan.check()?;
     descriptors::ensure(plan)?;
     let mut progress = Progress::start_at(surroundings.place, format!("subscribing, {}", plan.title()));
-    let outcome = measure(plan, surroundings, &mut progress);
-    progress.finish();
-    outcome
-}
-
-fn measure(
-    plan: &Plan,
-    surroundings: &Surroundings<'_>,
-    progress: &mut Progress,
-) -> Result<Outcome, RunError> {
     let failed = |what: &str, why: String| RunError::Drive {
         error: Failure::new(what, why).into(),
         broker: String::new(),
     };
-    let BrokerChoice::Started(options) = &plan.broker else {
-        return Err(failed("subscribing", "it starts its broker itself".into()));
-    };
-    let broker = broker::start(options, plan.mode, None, surroundings.guard)?;
+    let itself = || failed("subscribing", "it starts its broker itself".into());
+    let options = plan.options().ok_or_else(itself)?;
+    let broker = joined::start(options, plan.mode, None, surroundings.guard)?;
     progress.phase("connecting");
     let topics = Topics::of_peers(plan.workload(), Language::Native.separator());
     let nothing = Wanted { subscribers: 1, filters: Vec::new(), topic_bytes: 0 };

@@ -95,6 +95,8 @@ struct Ready {
     /// Its subscribers, by their numbers among all.
     subscribers: Range<usize>,
     cores: String,
+    /// Its own broker, if it has one.
+    broker: Option<Endpoint>,
 }
 
 impl Fleet {
@@ -106,7 +108,8 @@ impl Fleet {
                 let greeted = Greeted::connect(host, hosts.token.as_ref())?;
                 let subscribers = first..first + share;
                 first = subscribers.end;
-                members.push(Ready { greeted, subscribers, cores: host.cores.to_string() });
+                let (cores, broker) = (host.cores.to_string(), host.broker.clone());
+                members.push(Ready { greeted, subscribers, cores, broker });
             }
         }
         let listen = match &hosts.broker_listen {
@@ -166,7 +169,7 @@ impl Fleet {
 impl Ready {
     fn start(&self, common: &Common, shared: Shared, clock_ahead_ns: i64) -> Start {
         Start {
-            broker: common.broker.to_string(),
+            broker: self.broker.as_ref().unwrap_or(&common.broker).to_string(),
             run: common.run.0,
             first: self.subscribers.start,
             subscribers: self.subscribers.len(),

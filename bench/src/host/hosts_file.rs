@@ -10,6 +10,7 @@
 //! agent = "tcp://10.0.0.2:6690"
 //! cores = "0-15"                          # optional: all, unless the call says otherwise
 //! weight = 2                              # optional: 1
+//! broker = "tcp://10.0.0.2:6680"          # optional: the broker of that host, which an engine joins with the others
 //! ```
 
 use super::token::AgentToken;
@@ -49,6 +50,8 @@ pub struct Host {
     pub cores: CoreSet,
     /// Its part of the subscribers, beside that of the others.
     pub weight: f64,
+    /// The broker of its subscribers, which an engine joins with that of the run; `None`: that one.
+    pub broker: Option<Endpoint>,
 }
 
 #[derive(Deserialize)]
@@ -71,12 +74,10 @@ struct Entry {
     agent: Endpoint,
     #[serde(default, deserialize_with = "cores")]
     cores: Option<CoreSet>,
-    #[serde(default = "one", deserialize_with = "weight")]
-    weight: f64,
-}
-
-fn one() -> f64 {
-    1.0
+    #[serde(default, deserialize_with = "weight")]
+    weight: Option<f64>,
+    #[serde(default, deserialize_with = "tcp_or_none")]
+    broker: Option<Endpoint>,
 }
 
 /// Reads the address of an agent.
@@ -99,14 +100,14 @@ fn cores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CoreSet>, 
     String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
 }
 
-fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let weight = match Value::deserialize(deserializer)? {
         Value::Integer(weight) => weight as f64,
         Value::Float(weight) => weight,
         _ => f64::NAN,
     };
     let weight = Some(weight).filter(|weight| *weight > 0.0 && weight.is_finite());
-    weight.ok_or_else(|| D::Error::custom("a weight is a number above 0"))
+    weight.map(Some).ok_or_else(|| D::Error::custom("a weight is a number above 0"))
 }
 
 impl Hosts {
@@ -148,7 +149,8 @@ impl Hosts {
                 ));
             }
             let cores = entry.cores.unwrap_or_else(|| cores.clone());
-            hosts.push(Host { name, agent: entry.agent, cores, weight: entry.weight });
+            let (agent, weight, broker) = (entry.agent, entry.weight.unwrap_or(1.0), entry.broker);
+            hosts.push(Host { name, agent, cores, weight, broker });
         }
         let File { token_file, broker_listen, broker_advertise, .. } = file;
         Ok((Hosts { token: None, broker_listen, broker_advertise, hosts }, token_file))
@@ -203,6 +205,9 @@ mod tests {
         assert_eq!((cores, hosts.broker_listen), (vec!["2-3".to_owned(), "0".to_owned()], None));
         let text = format!("broker_listen = \"tcp://10.0.0.1:0\"\n{TWO}");
         assert_eq!(parse(&text).unwrap().broker_listen.unwrap().to_string(), "tcp://10.0.0.1:0");
+        let brokers: Vec<_> = parse(&format!("{TWO}broker = \"tcp://h:3\"\n")).unwrap().hosts;
+        let brokers = brokers.iter().map(|host| host.broker.as_ref().map(ToString::to_string));
+        assert_eq!(brokers.collect::<Vec<_>>(), [None, Some("tcp://h:3".to_owned())]);
     }
 
     #[test]

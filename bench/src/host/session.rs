@@ -277,6 +277,7 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
         common: Common {
             broker: parse("the broker's endpoint", &start.broker)?,
             tls: None,
+            far: None,
             run: RunId(start.run),
             workload: start.workload,
             sessions: parse("the kind of sessions", &start.sessions)?,

@@ -47,6 +47,14 @@ pub struct Usage {
     pub rss_bytes: u64,
 }
 
+impl Usage {
+    /// That of two processes together.
+    #[must_use]
+    pub fn with(self, other: Usage) -> Usage {
+        Usage { cpu: [self.cpu, other.cpu].into_iter().sum(), rss_bytes: self.rss_bytes + other.rss_bytes }
+    }
+}
+
 /// A failure to read the usage of a process.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {

@@ -1,16 +1,15 @@
 //! Owns a whole comparison: every peer in every round, alternating; what each gave goes to a sink at once, so that an
 //! interruption loses nothing.
 
-use super::error::StartError;
 use super::name::{PeerName, System};
-use super::plan::{Clients, Contest};
+use super::plan::{Clients, Contest, Measured, Turn};
 use super::start::start_neighbour;
 use super::{native, own_clients, session};
 use crate::experiment::outcome::Outcome;
 use crate::interrupt::Interrupt;
+use crate::process::error::StartError;
 use crate::progress::Progress;
 use crate::record::SkippedRecord;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The result of a comparison.
@@ -20,8 +19,6 @@ pub struct ContestRuns {
     pub runs: Vec<Outcome>,
     /// Peers that were not measured, and the reasons.
     pub skipped: Vec<SkippedRecord>,
-    /// The version that each peer reports.
-    pub versions: BTreeMap<PeerName, String>,
     /// Set if somebody asked to stop before the end.
     pub interrupted: bool,
 }
@@ -45,13 +42,9 @@ pub fn compare<E>(
                 continue;
             }
             let mut progress = Progress::start(format!("round {round}/{} {name}", plan.rounds));
-            let measured = measure(name, round, plan, guard, (interrupt, &mut progress));
-            progress.finish();
+            let measured = measure(&Turn { name, round, contest: plan, guard, interrupt }, &mut progress);
             match measured {
                 Ok((version, runs)) => {
-                    if let Some(version) = &version {
-                        comparison.versions.insert(name, version.clone());
-                    }
                     for mut run in runs {
                         run.record.peer_version.clone_from(&version);
                         run.record.notes.extend(plan.neighbour.map(|neighbour| neighbour.to_string()));
@@ -85,22 +78,15 @@ fn order_of(peers: &[PeerName], round: u32) -> Vec<PeerName> {
     order
 }
 
-fn measure(
-    name: PeerName,
-    round: u32,
-    plan: &Contest,
-    guard: Option<&Path>,
-    (interrupt, progress): (&Interrupt, &mut Progress),
-) -> Result<(Option<String>, Vec<Outcome>), StartError> {
+fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
+    let Turn { name, contest: plan, guard, .. } = *turn;
     let _busy = plan.neighbour.map(|neighbour| start_neighbour(neighbour, guard)).transpose()?;
     let why_not = name.system.why_not_over(plan.transport_of(name));
     match (name.system.language(), why_not) {
-        (Some(language), _) if !is_native(name, plan) => {
-            session::measure((name, language, round), plan, guard, (interrupt, progress))
-        }
+        (Some(language), _) if !is_native(name, plan) => session::measure(turn, language, progress),
         (_, Some(why)) => Err(StartError::Unsupported(why.into())),
-        (None, None) => own_clients::measure(name, round, plan, guard, (interrupt, progress)),
-        (Some(_), None) => native::measure(name, round, plan, guard, interrupt),
+        (None, None) => own_clients::measure(turn, progress),
+        (Some(_), None) => native::measure(turn),
     }
 }
 

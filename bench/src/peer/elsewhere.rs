@@ -29,8 +29,8 @@ pub fn parse_elsewhere(text: &str) -> Result<(PeerName, Elsewhere), String> {
     let usage = "write NAME=tcp://HOST:PORT[,publish=tcp://HOST:PORT][,pid=N]";
     let (name, rest) = text.split_once('=').ok_or_else(|| format!("`{text}`: {usage}"))?;
     let name: PeerName = name.parse().map_err(|error| format!("{error}"))?;
-    if name.system.is_direct() || name.system.language().is_none() {
-        return Err(format!("{name} cannot run elsewhere: it is part of this command"));
+    if name.system.is_direct() || name.system.is_joined() || name.system.language().is_none() {
+        return Err(format!("{name} cannot run elsewhere: this command starts it, or is a part of it"));
     }
     let mut words = rest.split(',');
     let endpoint = |text: &str| match text.parse::<Endpoint>() {
@@ -76,7 +76,8 @@ mod tests {
             assert!(parse_elsewhere(wrong).unwrap_err().contains("write NAME=tcp://HOST:PORT"), "{wrong}");
         }
         assert!(parse_elsewhere("redis=tls://h:1").unwrap_err().contains("certificates"));
-        assert!(parse_elsewhere("floor-tcp=tcp://h:1").unwrap_err().contains("part of this command"));
+        assert!(parse_elsewhere("floor-tcp=tcp://h:1").unwrap_err().contains("is a part of it"));
+        assert!(parse_elsewhere("nats-clustered=tcp://h:1").unwrap_err().contains("this command starts it"));
         assert!(parse_elsewhere("kafka=tcp://h:1").unwrap_err().contains("no peer"));
     }
 }

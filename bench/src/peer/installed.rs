@@ -1,10 +1,10 @@
 //! Owns the list of peers: which are there, in which version, and how to get the others.
 
-use super::error::{StartError, broker_missing};
 use super::name::System;
-use super::product::Product;
-use super::program::{find, find_pyzmq, find_zenoh, said_by, version_of};
+use super::start::product_of;
 use crate::process::broker::find_program;
+use crate::process::error::StartError;
+use crate::process::program::{find, find_pyzmq, find_zenoh, said_by, version_of};
 use std::path::PathBuf;
 
 /// A line for each peer, for a terminal.
@@ -16,7 +16,7 @@ pub fn list() -> String {
             Err(StartError::Missing { fix, .. }) => (None, format!("missing: {fix}")),
             Err(error) => (None, error.to_string()),
         };
-        format!("{:<16} {:<8} {place}\n", system.name(), version.as_deref().unwrap_or("–"))
+        format!("{:<20} {:<8} {place}\n", system.name(), version.as_deref().unwrap_or("–"))
     };
     System::all().map(line).collect()
 }
@@ -26,7 +26,7 @@ fn place_of(system: System) -> Result<(Option<String>, Option<PathBuf>), StartEr
     if system.is_floor() {
         return Ok((Some(env!("CARGO_PKG_VERSION").to_owned()), None));
     }
-    if let Some(product) = Product::of(system) {
+    if let Some(product) = product_of(system) {
         let file = find(product.program)?;
         return Ok((version_of(&file, product.version_flag), Some(file)));
     }
@@ -50,7 +50,7 @@ fn place_of(system: System) -> Result<(Option<String>, Option<PathBuf>), StartEr
             fix: "name its command with --before".into(),
         }),
         _ => {
-            let file = find_program().map_err(broker_missing)?;
+            let file = find_program()?;
             Ok((version_of(&file, "--version"), Some(file)))
         }
     }

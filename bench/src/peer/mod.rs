@@ -5,12 +5,9 @@
 //! |---|---|
 //! | [`name`] | the peers, by name |
 //! | [`plan`] | the plan of a comparison |
-//! | `product` | the servers that read a configuration file, edition by edition |
-//! | [`program`] | where the programs of peers are |
 //! | [`installed`] | the list of peers, and which are there |
 //! | [`start`] | how each peer is started |
 //! | `version` | the question to a running server which version it is |
-//! | [`error`] | the reasons for which a peer is not measured |
 //! | [`elsewhere`] | the arguments of a peer that runs already |
 //! | `session` | one peer in one round: memory, paced run, flood |
 //! | [`outcome`] | the fields of a record that say which peer it was of |
@@ -24,15 +21,12 @@
 pub mod assertion;
 pub mod compare;
 pub mod elsewhere;
-pub mod error;
 pub mod installed;
 pub mod name;
 mod native;
 pub mod outcome;
 mod own_clients;
 pub mod plan;
-mod product;
-pub mod program;
 pub(crate) mod session;
 pub mod start;
 pub mod summary;

@@ -18,6 +18,8 @@ pub enum System {
     CorecastBefore,
     /// Our broker, over its ZeroMQ listener.
     CorecastZmtp,
+    /// Two brokers of ours with an engine between them, half of the subscribers at each, and publishers at one.
+    CorecastJoined,
     /// libzmq's XPUB/XSUB proxy, topic and payload in a part each: the very bytes that our ZeroMQ listener gets.
     Libzmq,
     /// The same with topic and payload in one part, which libzmq does faster.
@@ -26,6 +28,10 @@ pub enum System {
     Nats,
     /// The newer nats-server that `scripts/peers.sh` gets.
     NatsPinned,
+    /// Two nats-servers with a route between them, as the system has them, half of the subscribers at each.
+    NatsClustered,
+    /// Two of the newer ones.
+    NatsPinnedClustered,
     /// redis-server, as the system has it.
     Redis,
     /// The newer redis-server that `scripts/peers.sh` gets.
@@ -54,28 +60,31 @@ pub enum System {
 enum Kind {
     /// Ours, which the others are compared with.
     Ours,
-    /// Another build of ours.
-    Before,
     /// One that somebody would use in place of ours.
     Rival,
+    /// Two servers of a rival, beside two of ours.
+    Cluster,
+    /// Another build of ours, or the ancestor's way.
+    Other,
     /// A bare loop.
     Floor,
-    /// The ancestor's way, with subscribers of Python.
-    Ancestor,
 }
 
 /// All systems: name, kind, and the protocol of their subscribers; none if these are not ours. The name of a rival
 /// begins with its family, and a version in it is that of `bench/peers/requirements.txt`.
-const SYSTEMS: [(System, &str, Kind, Option<Language>); 19] = [
+const SYSTEMS: [(System, &str, Kind, Option<Language>); 22] = [
     (System::Corecast, "corecast", Kind::Ours, Some(Language::Native)),
     (System::CorecastSingles, "corecast-singles", Kind::Ours, Some(Language::NativeSingles)),
-    (System::CorecastBefore, "corecast-before", Kind::Before, Some(Language::Native)),
+    (System::CorecastBefore, "corecast-before", Kind::Other, Some(Language::Native)),
     (System::CorecastDirect, "corecast-direct", Kind::Ours, Some(Language::Native)),
     (System::CorecastZmtp, "corecast-zmtp", Kind::Ours, Some(Language::ZmtpTwoParts)),
+    (System::CorecastJoined, "corecast-joined", Kind::Ours, Some(Language::Native)),
     (System::Libzmq, "libzmq", Kind::Rival, Some(Language::ZmtpTwoParts)),
     (System::LibzmqOnePart, "libzmq-one-part", Kind::Rival, Some(Language::ZmtpOnePart)),
     (System::Nats, "nats", Kind::Rival, Some(Language::Nats)),
     (System::NatsPinned, "nats-2.15", Kind::Rival, Some(Language::Nats)),
+    (System::NatsClustered, "nats-clustered", Kind::Cluster, Some(Language::Nats)),
+    (System::NatsPinnedClustered, "nats-2.15-clustered", Kind::Cluster, Some(Language::Nats)),
     (System::Redis, "redis", Kind::Rival, Some(Language::Redis)),
     (System::RedisPinned, "redis-8.2", Kind::Rival, Some(Language::Redis)),
     (System::RedisPinnedIo4, "redis-8.2-io4", Kind::Rival, Some(Language::Redis)),
@@ -84,8 +93,8 @@ const SYSTEMS: [(System, &str, Kind, Option<Language>); 19] = [
     (System::Floor, "floor", Kind::Floor, Some(Language::Lengths)),
     (System::FloorBlocks, "floor-blocks", Kind::Floor, Some(Language::Lengths)),
     (System::FloorFrames, "floor-frames", Kind::Floor, Some(Language::Native)),
-    (System::PyzmqProxy, "pyzmq-proxy", Kind::Ancestor, None),
-    (System::PyzmqDirect, "pyzmq-direct", Kind::Ancestor, None),
+    (System::PyzmqProxy, "pyzmq-proxy", Kind::Other, None),
+    (System::PyzmqDirect, "pyzmq-direct", Kind::Other, None),
 ];
 
 impl System {
@@ -131,6 +140,11 @@ impl System {
         self.row().1 == Kind::Floor
     }
 
+    /// True for two servers that are one peer.
+    pub fn is_joined(self) -> bool {
+        self == System::CorecastJoined || self.row().1 == Kind::Cluster
+    }
+
     /// True if publishers send to subscribers themselves.
     pub fn is_direct(self) -> bool {
         self.is_floor() || matches!(self, System::CorecastDirect | System::PyzmqDirect)
@@ -140,6 +154,7 @@ impl System {
     pub fn why_not_over(self, transport: Transport) -> Option<&'static str> {
         match (transport, self) {
             (Transport::Tcp, _) => None,
+            (_, system) if system.is_joined() => Some("its two servers are measured over TCP only"),
             (Transport::Uds, System::Nats | System::NatsPinned) => Some("nats-server has no Unix sockets"),
             (Transport::Tls, System::CorecastZmtp | System::Libzmq | System::LibzmqOnePart) => {
                 Some("ZeroMQ speaks no TLS")
@@ -277,6 +292,10 @@ mod tests {
         assert_eq!(names("redis-all-uds"), "redis-uds,redis-8.2-uds,redis-8.2-io4-uds");
         assert_eq!(names("libzmq-all"), "libzmq,libzmq-one-part");
         assert_eq!(names("redis"), "redis", "a name is never more than one");
+        assert_eq!(names("nats-2.15-clustered"), "nats-2.15-clustered");
+        assert!(
+            named("nats-clustered")[0].system.is_joined() && named("corecast-joined")[0].system.is_joined()
+        );
         for wrong in ["floor-all", "corecast-all", "all", "-all", "redis-all-all"] {
             assert!(wrong.parse::<PeerNames>().is_err(), "{wrong}");
         }

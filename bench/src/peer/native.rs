@@ -1,24 +1,15 @@
 //! Owns our broker with subscribers of our own library: what its users get, where the raw sockets show what the
 //! broker alone does.
 
-use super::error::StartError;
-use super::name::PeerName;
-use super::plan::Contest;
-use crate::experiment::outcome::Outcome;
+use super::plan::{Measured, Turn};
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::run::run;
-use crate::interrupt::Interrupt;
+use crate::process::error::StartError;
 use corecast::Mode;
-use std::path::Path;
 
 /// Measures it: a broker for the paced run, another one for the flood.
-pub(super) fn measure(
-    name: PeerName,
-    round: u32,
-    plan: &Contest,
-    guard: Option<&Path>,
-    interrupt: &Interrupt,
-) -> Result<(Option<String>, Vec<Outcome>), StartError> {
+pub(super) fn measure(turn: &Turn<'_>) -> Measured {
+    let Turn { name, round, contest: plan, guard, interrupt } = *turn;
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     let broker = match plan.elsewhere(name) {
         Some(peer) => {

@@ -2,12 +2,10 @@
 //! protocol none of our raw sockets speaks. Their latencies go through the same statistics as ours. Only the paced run: a
 //! flood would measure Python.
 
-use super::error::StartError;
-use super::name::{PeerName, System};
+use super::name::System;
 use super::outcome::{Label, label};
-use super::plan::Contest;
-use super::program::{find_pyzmq, find_zenoh};
-use crate::experiment::outcome::{Outcome, sum_up};
+use super::plan::{Contest, Measured, Turn};
+use crate::experiment::outcome::sum_up;
 use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
 use crate::measure::interest::Interest;
@@ -16,6 +14,8 @@ use crate::measure::payload::{PublisherIndex, Stamp};
 use crate::measure::process::{Usage, usage_of};
 use crate::measure::workload::{TopicChoice, Workload};
 use crate::process::child::{Process, Program};
+use crate::process::error::StartError;
+use crate::process::program::{find_pyzmq, find_zenoh};
 use crate::progress::{Position, Progress};
 use crate::results::Deliveries;
 use crate::swarm::reports::Sent;
@@ -26,7 +26,6 @@ use corecast_executors::{MonotonicNs, pause, spawn_plain};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const SWARM: &str = include_str!("../../python/swarm.py");
@@ -66,13 +65,8 @@ struct Done {
 }
 
 /// Measures it.
-pub(super) fn measure(
-    name: PeerName,
-    round: u32,
-    plan: &Contest,
-    guard: Option<&Path>,
-    (interrupt, progress): (&Interrupt, &mut Progress),
-) -> Result<(Option<String>, Vec<Outcome>), StartError> {
+pub(super) fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
+    let Turn { name, round, contest: plan, guard, interrupt } = *turn;
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     progress.phase("starting, connecting");
     let (python, script, clients, first) = match name.system {

@@ -3,14 +3,18 @@
 use super::elsewhere::Elsewhere;
 use super::name::PeerName;
 use crate::experiment::descriptors::{self, DescriptorsError};
+use crate::experiment::outcome::Outcome;
 use crate::experiment::plan::{BrokerChoice, Plan, PlanError};
+use crate::interrupt::Interrupt;
 use crate::process::broker::BrokerOptions;
+use crate::process::engine::Engine;
+use crate::process::error::StartError;
 use crate::process::neighbour::Neighbour;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
 use clap::ValueEnum;
 use corecast::{Endpoint, Sessions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Open files beside the subscribers' sockets: threads' descriptors, pipes, what the caller left open.
@@ -44,6 +48,8 @@ pub struct Contest {
     pub elsewhere: Vec<(PeerName, Elsewhere)>,
     /// The `corecast` command of the build that is measured as `corecast-before`.
     pub before: Option<PathBuf>,
+    /// The engine between the brokers of `corecast-joined`; `None`: the system's nats-server.
+    pub engine: Option<Engine>,
     /// Number of times that each is measured.
     pub rounds: u32,
     /// Messages of a flood at most; none: no flood.
@@ -59,6 +65,20 @@ pub struct Contest {
     /// A process that keeps a core busy beside each peer.
     pub neighbour: Option<Neighbour>,
 }
+
+/// A peer's turn in a round of a comparison.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn<'a> {
+    pub(super) name: PeerName,
+    pub(super) round: u32,
+    pub(super) contest: &'a Contest,
+    /// The file of this command: with it, a peer cannot outlive this process.
+    pub(super) guard: Option<&'a Path>,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+/// The version of a peer, and its runs in a round; or why it has none.
+pub(super) type Measured = Result<(Option<String>, Vec<Outcome>), StartError>;
 
 /// A comparison that makes no sense, or that this process may not make.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -151,10 +171,7 @@ impl Contest {
 
     /// Options of our broker, over the transport of a peer.
     pub fn broker_options(&self, name: PeerName) -> BrokerOptions {
-        let options = match &self.run.broker {
-            BrokerChoice::Started(options) => options.clone(),
-            BrokerChoice::Running { .. } => BrokerOptions::default(),
-        };
+        let options = self.run.options().cloned().unwrap_or_default();
         BrokerOptions { transport: self.transport_of(name), ..options }
     }
 
@@ -181,6 +198,7 @@ pub(crate) mod tests {
             peers: vec!["corecast".parse().unwrap(), "libzmq".parse().unwrap()],
             elsewhere: Vec::new(),
             before: None,
+            engine: None,
             rounds: 3,
             flood_messages: 1000,
             window: 100,

@@ -1,10 +1,9 @@
 //! Owns one peer in one round: started fresh, its memory measured with everybody there and idle, then a paced run and
 //! a flood with the same subscribers.
 
-use super::error::StartError;
 use super::name::{PeerName, System};
 use super::outcome::{Label, label};
-use super::plan::{Clients, Contest, window_default};
+use super::plan::{Clients, Contest, Measured, Turn, window_default};
 use super::{start, version};
 use crate::experiment::counters::Counters;
 use crate::experiment::descriptors;
@@ -20,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::measure::payload::PublisherIndex;
 use crate::measure::tally::Tally;
 use crate::measure::workload::TopicChoice;
+use crate::process::error::StartError;
 use crate::process::server::Server;
 use crate::progress::Progress;
 use crate::record::SkippedRecord;
@@ -34,7 +34,6 @@ use crate::swarm::schedule::{Amount, Rate};
 use crate::swarm::topics::Topics;
 use corecast_executors::pause;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Interval between two looks at a process's memory.
@@ -59,6 +58,7 @@ pub(crate) fn run_alone(
         peers: vec![name],
         elsewhere: Vec::new(),
         before: None,
+        engine: None,
         rounds: 1,
         flood_messages: 0,
         window: window_default(plan.size_bytes),
@@ -71,10 +71,9 @@ pub(crate) fn run_alone(
     descriptors::ensure_files(|limit| contest.check_descriptors(limit))?;
     let title = format!("{name}, {} subscribers", plan.subscribers);
     let mut progress = Progress::start_at(surroundings.place, title);
-    let measured =
-        measure((name, language, 1), &contest, surroundings.guard, (surroundings.interrupt, &mut progress));
-    progress.finish();
-    match measured {
+    let Surroundings { guard, interrupt, .. } = *surroundings;
+    let turn = Turn { name, round: 1, contest: &contest, guard, interrupt };
+    match measure(&turn, language, &mut progress) {
         Ok((version, runs)) => {
             let mut run = runs.into_iter().next().expect("a peer that was measured has a run");
             run.record.peer_version = version;
@@ -92,19 +91,15 @@ pub(crate) fn run_alone(
 }
 
 /// Measures a peer whose subscribers are ours. Returns its version, and its runs.
-pub(super) fn measure(
-    (name, language, round): (PeerName, Language, u32),
-    contest: &Contest,
-    guard: Option<&Path>,
-    (interrupt, progress): (&Interrupt, &mut Progress),
-) -> Result<(Option<String>, Vec<Outcome>), StartError> {
+pub(super) fn measure(turn: &Turn<'_>, language: Language, progress: &mut Progress) -> Measured {
+    let Turn { name, contest, guard, .. } = *turn;
     progress.phase("starting");
     let mut server = match contest.elsewhere(name) {
         Some(elsewhere) => elsewhere.server(),
         None => start::start(name, contest, guard)?,
     };
     let version = version::ask(language, &server.subscribe_at).or_else(|| server.version.clone());
-    let measured = runs((name, language, round), contest, &mut server, (interrupt, progress));
+    let measured = runs(turn, language, &mut server, progress);
     let runs = measured.map_err(|error| StartError::Failed {
         program: name.to_string(),
         why: format!("{error}{}", server.failure_suffix()),
@@ -113,11 +108,12 @@ pub(super) fn measure(
 }
 
 fn runs(
-    (name, language, round): (PeerName, Language, u32),
-    contest: &Contest,
+    turn: &Turn<'_>,
+    language: Language,
     server: &mut Server,
-    (interrupt, progress): (&Interrupt, &mut Progress),
+    progress: &mut Progress,
 ) -> Result<Vec<Outcome>, DriveError> {
+    let Turn { name, round, contest, interrupt, .. } = *turn;
     let paced = contest.plan_of(name, server.subscribe_at.clone());
     let empty = settled_rss(server);
     progress.phase("connecting subscribers");
@@ -125,6 +121,7 @@ fn runs(
     let topics = Topics::of_peers(paced.workload(), language.separator());
     let config = RawSubscribersConfig {
         target: RawTarget::at(&server.subscribe_at, language, server),
+        endpoints: server.far_at.iter().chain([&server.subscribe_at]).cloned().collect(),
         subscribers: paced.subscribers,
         topics: topics.clone(),
         sessions: paced.sessions,
@@ -156,8 +153,8 @@ fn runs(
     if let Some(flood) = contest.flood_of(&paced).filter(|_| whole && !interrupt.is_set()) {
         runs.push(run(&mut drive, &about, &flood, server, (progress, "flooding")));
     }
-    if let (Some(address), Some(last)) = (server.metrics, runs.last_mut()) {
-        last.record.sessions_moved = Counters::read_after(address, 0).sessions_moved;
+    if let Some(last) = runs.last_mut() {
+        last.record.sessions_moved = Counters::read_after(&server.counters(), 0).sessions_moved;
     }
     drive.stop()?;
     Ok(runs)

@@ -1,29 +1,40 @@
 //! Owns how each peer is started, and the wait until it serves.
 
-use super::error::{StartError, broker_missing, failed};
 use super::name::{PeerName, System};
 use super::plan::Contest;
-use super::product::Product;
-use super::program::{find, find_pyzmq, version_of};
-use crate::process::broker::{self, BrokerOptions, find_program};
-use crate::process::certificate::ServerCertificate;
+use crate::process::broker::{self, BrokerOptions};
 use crate::process::child::{Process, Program};
+use crate::process::engine::Engine;
+use crate::process::error::{StartError, failed};
+use crate::process::joined;
 use crate::process::neighbour::Neighbour;
+use crate::process::product::{
+    MOSQUITTO, NATS, NATS_PINNED, Product, REDIS, REDIS_PINNED, REDIS_PINNED_IO4, folder, free_port, listen,
+    trusted, write,
+};
+use crate::process::program::{find_pyzmq, version_of};
 use crate::process::server::Server;
 use crate::process::transport::Transport;
-use crate::swarm::raw::{floor, socket};
+use crate::swarm::raw::floor;
 use corecast::{Endpoint, Mode};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use tempfile::TempDir;
 
 const ZMQ_PROXY: &str = include_str!("../../python/zmq_proxy.py");
-/// Tries to start a server whose port somebody took between the choice and its start.
-const PORT_TRIES_MAX: usize = 3;
-/// The words of a redis-server that knows no TLS when it is to speak it.
-const WITHOUT_TLS: &str = "Failed finding TLS support";
+
+/// The server of this system, if it is one that reads a configuration file.
+pub(super) fn product_of(system: System) -> Option<&'static Product> {
+    Some(match system {
+        System::Nats | System::NatsClustered => &NATS,
+        System::NatsPinned | System::NatsPinnedClustered => &NATS_PINNED,
+        System::Redis => &REDIS,
+        System::RedisPinned => &REDIS_PINNED,
+        System::RedisPinnedIo4 => &REDIS_PINNED_IO4,
+        System::Mosquitto => &MOSQUITTO,
+        _ => return None,
+    })
+}
 
 /// Starts a peer of its own for one round.
 pub fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Server, StartError> {
@@ -35,13 +46,16 @@ pub fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Ser
     match name.system {
         System::Corecast | System::CorecastSingles => start.corecast(false),
         System::CorecastBefore => start.corecast_before(),
-        System::CorecastZmtp => start.corecast_zmtp(),
+        System::CorecastZmtp => start.corecast(true),
+        System::CorecastJoined => start.corecast_joined(),
+        System::NatsClustered => start.clustered(&NATS),
+        System::NatsPinnedClustered => start.clustered(&NATS_PINNED),
         System::Libzmq | System::LibzmqOnePart => start.libzmq(),
         System::Floor => start.floor(&[]),
         System::FloorBlocks => start.floor(&["--blocks"]),
         System::FloorFrames => start.floor(&["--blocks", "--frames"]),
-        system => match Product::of(system) {
-            Some(product) => start.server(product),
+        system => match product_of(system) {
+            Some(product) => product.start(transport, "", guard),
             None => Err(StartError::Unsupported("its subscribers are not ours".into())),
         },
     }
@@ -71,7 +85,29 @@ struct Start<'a> {
 impl Start<'_> {
     fn corecast(&self, zmtp: bool) -> Result<Server, StartError> {
         let options = BrokerOptions { zmtp, ..self.plan.broker_options(self.name) };
-        broker::start(&options, Mode::Proxy, None, self.guard).map_err(broker_missing)
+        broker::start(&options, Mode::Proxy, None, self.guard)
+    }
+
+    fn corecast_joined(&self) -> Result<Server, StartError> {
+        let engine = self.plan.engine.clone().unwrap_or(Engine::Started(&NATS));
+        let options = BrokerOptions { engine: Some(engine), ..self.plan.broker_options(self.name) };
+        joined::start(&options, Mode::Proxy, None, self.guard)
+    }
+
+    /// Two servers, the second of which has a route to the first. No client is told to go to the other.
+    fn clustered(&self, product: &Product) -> Result<Server, StartError> {
+        let port = || free_port().map_err(|error| failed(product.program, error));
+        let first = port()?;
+        let start = |port: u16, routes: &str| {
+            let listen = format!("listen: \"127.0.0.1:{port}\", no_advertise: true");
+            let cluster = format!("cluster {{ name: bench, {listen}, routes: [{routes}] }}\n");
+            product.start(Transport::Tcp, &cluster, self.guard)
+        };
+        let mut server = start(first, "")?;
+        let far = start(port()?, &format!("\"nats://127.0.0.1:{first}\""))?;
+        server.far_at = Some(far.subscribe_at.clone());
+        server.joined.push(far);
+        Ok(server)
     }
 
     fn corecast_before(&self) -> Result<Server, StartError> {
@@ -80,18 +116,9 @@ impl Start<'_> {
             return Err(StartError::Missing { program: "another build of `corecast`".into(), fix });
         };
         let options = BrokerOptions { program: Some(file.clone()), ..self.plan.broker_options(self.name) };
-        let mut server = broker::start(&options, Mode::Proxy, None, self.guard).map_err(broker_missing)?;
+        let mut server = broker::start(&options, Mode::Proxy, None, self.guard)?;
         server.version = version_of(file, "--version");
         Ok(server)
-    }
-
-    fn corecast_zmtp(&self) -> Result<Server, StartError> {
-        let file = find_program().map_err(broker_missing)?;
-        let help = Command::new(&file).args(["broker", "--help"]).stdin(Stdio::null()).output();
-        if !help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--zmtp")) {
-            return Err(StartError::Unsupported("this `corecast` has no --zmtp".into()));
-        }
-        self.corecast(true)
     }
 
     fn libzmq(&self) -> Result<Server, StartError> {
@@ -127,7 +154,7 @@ impl Start<'_> {
         let program = "the floor";
         let file = own_file(self.guard).map_err(|error| failed(program, error))?;
         let folder = folder()?;
-        let (listen, certificate) = self.listen((folder.path(), "floor.sock"), 0)?;
+        let (listen, certificate) = listen(self.transport, (folder.path(), "floor.sock"), 0)?;
         let mut args: Vec<OsString> = vec![floor::SUBCOMMAND.into()];
         for (flag, value) in [
             ("--listen", listen.to_string()),
@@ -148,70 +175,6 @@ impl Start<'_> {
         trusted(server, certificate)
     }
 
-    /// A server that says nothing when it serves: it does when it takes connections.
-    fn server(&self, product: &Product) -> Result<Server, StartError> {
-        let file = find(product.program)?;
-        let version = version_of(&file, product.version_flag);
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.serve(product, &file) {
-                Ok(mut server) => {
-                    server.version = version;
-                    return Ok(server);
-                }
-                Err(StartError::Failed { why, .. })
-                    if tries < PORT_TRIES_MAX && why.to_lowercase().contains("in use") => {}
-                Err(StartError::Failed { program, why })
-                    if self.transport == Transport::Tls && why.contains(WITHOUT_TLS) =>
-                {
-                    return Err(StartError::Unsupported(format!("this {program} was built without TLS")));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn serve(&self, product: &Product, file: &Path) -> Result<Server, StartError> {
-        let program = product.program;
-        let folder = folder()?;
-        let port = free_port().map_err(|error| failed(program, error))?;
-        let (endpoint, certificate) = self.listen((folder.path(), "peer.sock"), port)?;
-        let path = folder.path().join("peer.conf");
-        write(&path, &product.configuration(&endpoint, folder.path()))?;
-        let mut args: Vec<OsString> = product.before.iter().map(Into::into).collect();
-        args.push(path.into());
-        args.extend(product.behind.iter().map(Into::into));
-        let served = Program { name: "it", file: file.to_owned(), args, stdin: false, stdout: false };
-        let mut process = Process::start(&served, self.guard).map_err(|error| failed(program, error))?;
-        let address = socket::address(&endpoint).map_err(|error| failed(program, error))?;
-        let serves = || {
-            let probe = socket2::Socket::new(address.domain(), socket2::Type::STREAM, None);
-            probe.is_ok_and(|probe| probe.connect(&address).is_ok())
-        };
-        process.wait_until(serves).map_err(|why| failed(program, why))?;
-        trusted(Server::started(process, endpoint, Some(folder)), certificate)
-    }
-
-    /// The endpoint of a server: at this port, or with a socket of this name in its folder. With TLS its certificate is
-    /// there.
-    fn listen(
-        &self,
-        (folder, socket): (&Path, &str),
-        port: u16,
-    ) -> Result<(Endpoint, Option<ServerCertificate>), StartError> {
-        let host = "127.0.0.1".to_owned();
-        Ok(match self.transport {
-            Transport::Tcp => (Endpoint::Tcp { host, port }, None),
-            Transport::Tls => {
-                let certificate = ServerCertificate::make(folder);
-                let certificate = certificate.map_err(|error| failed("a certificate", error))?;
-                (Endpoint::Tls { host, port, pin: None }, Some(certificate))
-            }
-            Transport::Uds => (Endpoint::Uds { path: folder.join(socket) }, None),
-        })
-    }
-
     /// Starts a program that says on its first line where it listens.
     fn first_line(
         &self,
@@ -224,26 +187,4 @@ impl Start<'_> {
         let line = process.first_line().map_err(|why| failed(name, why))?;
         Ok((process, line))
     }
-}
-
-/// The server, with trust in its certificate if it has one.
-fn trusted(mut server: Server, certificate: Option<ServerCertificate>) -> Result<Server, StartError> {
-    let trust = certificate.map(|certificate| certificate.trust()).transpose();
-    server.trust = trust.map_err(|error| failed("a certificate", error))?;
-    Ok(server)
-}
-
-fn folder() -> Result<TempDir, StartError> {
-    let folder = tempfile::Builder::new().prefix("corecast-bench-").tempdir();
-    folder.map_err(|error| failed("a peer", format!("cannot make a folder for it: {error}")))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), StartError> {
-    std::fs::write(path, text)
-        .map_err(|error| failed("a peer", format!("cannot write {}: {error}", path.display())))
-}
-
-/// A port that nobody has now.
-fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -148,7 +148,7 @@ fn record_of(name: PeerName, plan: &Contest, comparison: &ContestRuns) -> PeerRe
     let sum = |of: fn(&RunRecord) -> u64| all().map(|run| of(&run.record)).sum();
     PeerRecord {
         peer: name.to_string(),
-        version: comparison.versions.get(&name).cloned(),
+        version: all().next().and_then(|run| run.record.peer_version.clone()),
         transport: plan.transport_of(name).to_string(),
         sessions: plan.sessions_of(name).to_string(),
         clients: all().next().and_then(|run| run.record.clients.clone()).unwrap_or_default(),

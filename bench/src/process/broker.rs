@@ -1,7 +1,10 @@
 //! Owns the broker of a run: its file, its arguments, and its ready line.
 
 use super::certificate::ServerCertificate;
-use super::child::{NotServing, Process, Program};
+use super::child::{Process, Program};
+use super::engine::Engine;
+use super::error::{StartError, failed};
+use super::product::{self, folder, trusted};
 use super::server::Server;
 use super::transport::Transport;
 use corecast::internals::cli::Size;
@@ -11,7 +14,7 @@ use serde_json::Value;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::{env, io, iter};
+use std::{env, iter};
 
 /// The command's file name.
 const PROGRAM: &str = "corecast";
@@ -39,42 +42,8 @@ pub struct BrokerOptions {
     pub metrics: bool,
     /// Set if it is measured through its listener for ZeroMQ.
     pub zmtp: bool,
-}
-
-/// An error that leaves a run without a broker.
-#[derive(Debug, thiserror::Error)]
-pub enum BrokerError {
-    /// The `corecast` command is not there.
-    #[error(
-        "there is no `corecast` command beside {beside} nor on the PATH: build it (cargo build --release --bin corecast), or name its file with CORECAST_BIN"
-    )]
-    NotFound {
-        /// The folder that was searched first.
-        beside: PathBuf,
-    },
-    /// `CORECAST_BIN` names no file.
-    #[error("CORECAST_BIN names {path}, which is no file")]
-    NoSuchFile {
-        /// The name.
-        path: PathBuf,
-    },
-    /// The process could not be made, or its socket's folder.
-    #[error("cannot start {program}: {source}")]
-    Spawn {
-        /// The command's file.
-        program: PathBuf,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// The broker does not serve.
-    #[error(transparent)]
-    NotServing(#[from] NotServing),
-    /// The broker does not say where it serves.
-    #[error("the broker's first line names no endpoint: `{line}`")]
-    NotReady {
-        /// The line.
-        line: String,
-    },
+    /// `--engine`: what joins it with other brokers.
+    pub engine: Option<Engine>,
 }
 
 /// Starts the `corecast` command as a broker and waits until it serves: at `listen`, or else where only this host
@@ -84,34 +53,22 @@ pub fn start(
     mode: Mode,
     listen: Option<&Endpoint>,
     guard: Option<&Path>,
-) -> Result<Server, BrokerError> {
+) -> Result<Server, StartError> {
     let file = options.program.clone().map_or_else(find_program, Ok)?;
-    let failed = |source| BrokerError::Spawn { program: file.clone(), source };
-    let folder = match options.transport {
-        Transport::Tcp => None,
-        Transport::Tls | Transport::Uds => {
-            Some(tempfile::Builder::new().prefix("corecast-bench-").tempdir().map_err(failed)?)
-        }
-    };
-    let (host, port) = ("127.0.0.1".to_owned(), 0);
-    let (listen, certificate) = match (&folder, listen) {
-        (Some(folder), _) if options.transport == Transport::Tls => {
-            let certificate = ServerCertificate::make(folder.path()).map_err(failed)?;
-            (Endpoint::Tls { host, port, pin: None }, Some(certificate))
-        }
-        (Some(folder), _) => (Endpoint::Uds { path: folder.path().join("broker.sock") }, None),
-        (None, Some(listen)) => (listen.clone(), None),
-        (None, None) => (Endpoint::Tcp { host, port }, None),
-    };
+    let folder = folder()?;
+    let place = (folder.path(), "broker.sock");
+    let (own, certificate) = product::listen(options.transport, place, 0)?;
+    let listen = listen.filter(|_| options.transport == Transport::Tcp).cloned().unwrap_or(own);
     let args = arguments(options, mode, (&listen, certificate.as_ref()));
-    let program = Program { name: "the broker", file: file.clone(), args, stdin: false, stdout: true };
-    let mut process = Process::start(&program, guard).map_err(failed)?;
-    let line = process.first_line()?;
+    let program = Program { name: "the broker", file, args, stdin: false, stdout: true };
+    let mut process =
+        Process::start(&program, guard).map_err(|error| failed(&program.file.to_string_lossy(), error))?;
+    let line = process.first_line().map_err(|why| failed(PROGRAM, why))?;
     let ready: Value = serde_json::from_str(&line).unwrap_or_default();
     let endpoint = if options.zmtp { first_endpoint(&ready["zmtp"]) } else { first_endpoint(&ready) };
-    let endpoint = endpoint.ok_or(BrokerError::NotReady { line })?;
-    let mut server = Server::started(process, endpoint, folder);
-    server.trust = certificate.map(|certificate| certificate.trust()).transpose().map_err(failed)?;
+    let endpoint =
+        endpoint.ok_or_else(|| failed(PROGRAM, format!("its first line names no endpoint: `{line}`")))?;
+    let mut server = trusted(Server::started(process, endpoint, Some(folder)), certificate)?;
     server.metrics = metrics_in(&ready);
     server.version = Some(env!("CARGO_PKG_VERSION").to_owned());
     Ok(server)
@@ -138,6 +95,9 @@ fn arguments(
     option("--frame-bytes-max", options.frame_bytes_max.as_ref().map(ToString::to_string));
     option("--metrics", options.metrics.then(|| "127.0.0.1:0".to_owned()));
     option("--zmtp", options.zmtp.then(|| "tcp://127.0.0.1:0".to_owned()));
+    if let Some(Engine::Running(url)) = &options.engine {
+        arguments.extend(["--engine".into(), url.into(), "--engine-wait".into()]);
+    }
     if let Some(ServerCertificate { certificate, key }) = certificate {
         arguments.extend(["--tls-cert".into(), certificate.into(), "--tls-key".into(), key.into()]);
     }
@@ -148,15 +108,19 @@ fn arguments(
 }
 
 /// The command's file: the one that `CORECAST_BIN` names, else one beside this executable, else one on the PATH.
-pub(crate) fn find_program() -> Result<PathBuf, BrokerError> {
+pub(crate) fn find_program() -> Result<PathBuf, StartError> {
+    let missing = |fix| StartError::Missing { program: "the `corecast` command".into(), fix };
     if let Some(path) = env::var_os(PROGRAM_VARIABLE) {
         let path = PathBuf::from(path);
-        return if path.is_file() { Ok(path) } else { Err(BrokerError::NoSuchFile { path }) };
+        let fix = || format!("{PROGRAM_VARIABLE} names {}, which is no file", path.display());
+        return if path.is_file() { Ok(path) } else { Err(missing(fix())) };
     }
     let beside = env::current_exe().unwrap_or_default().parent().map(Path::to_owned).unwrap_or_default();
     let path = env::var_os("PATH").unwrap_or_default();
     let mut files = iter::once(beside.clone()).chain(env::split_paths(&path)).map(|to| to.join(PROGRAM));
-    files.find(|file| file.is_file()).ok_or(BrokerError::NotFound { beside })
+    let build = "build it (cargo build --release --bin corecast)";
+    let fix = || format!("{build} beside {}, or name its file with {PROGRAM_VARIABLE}", beside.display());
+    files.find(|file| file.is_file()).ok_or_else(|| missing(fix()))
 }
 
 /// The address at which the ready object says that counters are served.

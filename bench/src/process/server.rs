@@ -27,6 +27,10 @@ pub struct Server {
     pub metrics: Option<SocketAddr>,
     /// Its version, where that is known.
     pub version: Option<String>,
+    /// Endpoint of every other subscriber, the first among them, where two servers are one peer.
+    pub far_at: Option<Endpoint>,
+    /// The servers that fan out together with this one: their cost is its cost.
+    pub joined: Vec<Server>,
     /// Folder of its Unix socket and its files, removed after it.
     _folder: Option<TempDir>,
 }
@@ -52,13 +56,23 @@ impl Server {
             trust: None,
             metrics: None,
             version: None,
+            far_at: None,
+            joined: Vec::new(),
             _folder: None,
         }
     }
 
-    /// CPU time and memory so far, if it is known which process it is.
+    /// CPU time and memory so far, of all that fan out together, if it is known which processes they are.
     pub fn usage(&self) -> Result<Option<Usage>, UsageError> {
-        self.pid.map(usage_of).transpose()
+        let own = self.pid.map(usage_of).transpose()?;
+        self.joined
+            .iter()
+            .try_fold(own, |sum, server| Ok(sum.zip(server.usage()?).map(|(sum, more)| sum.with(more))))
+    }
+
+    /// The addresses of the counters of all that fan out together.
+    pub fn counters(&self) -> Vec<SocketAddr> {
+        std::iter::once(self).chain(&self.joined).filter_map(|server| server.metrics).collect()
     }
 
     /// The process, if it was started for this run.
@@ -69,7 +83,8 @@ impl Server {
     /// Describes its end, if it has ended, with its last words; said once. Nothing is known of a server that ran
     /// before this run.
     pub fn failure(&mut self) -> Option<String> {
-        self.process.as_mut()?.failure()
+        let own = self.process.as_mut().and_then(Process::failure);
+        own.or_else(|| self.joined.iter_mut().find_map(Server::failure))
     }
 
     /// The same, to stand behind another error.
@@ -83,5 +98,6 @@ impl Server {
             // The run has its results.
             let _ = process.end_within(STOP_TIMEOUT);
         }
+        self.joined.into_iter().for_each(Server::stop);
     }
 }

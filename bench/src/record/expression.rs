@@ -73,13 +73,6 @@ impl FromStr for Expression {
     type Err = SyntaxError;
 
     fn from_str(text: &str) -> Result<Self, SyntaxError> {
-        Expression::parse(text)
-    }
-}
-
-impl Expression {
-    /// Reads an assertion such as `deliveries + gaps_reported == deliveries_expected`.
-    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         let mut reader = Reader { text, at: 0, depth: 0 };
         let left = reader.sum()?;
         let comparison = reader.comparison()?;
@@ -89,7 +82,9 @@ impl Expression {
             Some(_) => Err(reader.error("expected the end")),
         }
     }
+}
 
+impl Expression {
     /// Accepts it if every field is known; `why` says what is wrong with the first one that is not.
     pub fn check_fields(
         &self,
@@ -174,6 +169,9 @@ impl Term {
     }
 }
 
+/// A term that was read.
+type Parsed = Result<Term, SyntaxError>;
+
 /// The text, and how far it has been read.
 struct Reader<'a> {
     text: &'a str,
@@ -182,33 +180,27 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn sum(&mut self) -> Result<Term, SyntaxError> {
-        let mut term = self.product()?;
+    fn sum(&mut self) -> Parsed {
+        self.chain([('+', Operator::Plus), ('-', Operator::Minus)], Self::product)
+    }
+
+    fn product(&mut self) -> Parsed {
+        self.chain([('*', Operator::Times), ('/', Operator::Over)], Self::factor)
+    }
+
+    /// Terms with these operators between them, from left to right.
+    fn chain(&mut self, operators: [(char, Operator); 2], term: fn(&mut Self) -> Parsed) -> Parsed {
+        let mut all = term(self)?;
         loop {
-            let operator = match self.peek() {
-                Some('+') => Operator::Plus,
-                Some('-') => Operator::Minus,
-                _ => return Ok(term),
-            };
+            let next = self.peek();
+            let found = operators.iter().find(|(sign, _)| Some(*sign) == next);
+            let Some((_, operator)) = found else { return Ok(all) };
             self.at += 1;
-            term = Term::Of(Box::new(term), operator, Box::new(self.product()?));
+            all = Term::Of(Box::new(all), *operator, Box::new(term(self)?));
         }
     }
 
-    fn product(&mut self) -> Result<Term, SyntaxError> {
-        let mut term = self.factor()?;
-        loop {
-            let operator = match self.peek() {
-                Some('*') => Operator::Times,
-                Some('/') => Operator::Over,
-                _ => return Ok(term),
-            };
-            self.at += 1;
-            term = Term::Of(Box::new(term), operator, Box::new(self.factor()?));
-        }
-    }
-
-    fn factor(&mut self) -> Result<Term, SyntaxError> {
+    fn factor(&mut self) -> Parsed {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(self.error("nested too deep"));
@@ -234,7 +226,7 @@ impl<'a> Reader<'a> {
         Ok(term)
     }
 
-    fn number(&mut self) -> Result<Term, SyntaxError> {
+    fn number(&mut self) -> Parsed {
         let start = self.at;
         self.take(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
         // The sign of an exponent is the only one inside a number.
@@ -359,7 +351,7 @@ mod tests {
 
     #[track_caller]
     fn holds(text: &str) -> Option<bool> {
-        Expression::parse(text).unwrap().holds(&value)
+        Expression::from_str(text).unwrap().holds(&value)
     }
 
     #[test]
@@ -398,14 +390,14 @@ mod tests {
 
     #[test]
     fn the_fields_are_listed_once() {
-        let expression = Expression::parse("a.b + c * a.b < d").unwrap();
+        let expression = Expression::from_str("a.b + c * a.b < d").unwrap();
         assert_eq!(expression.fields(), ["a.b", "c", "d"]);
         assert_eq!(expression.to_string(), "(a.b + (c * a.b)) < d");
     }
 
     #[test]
     fn an_error_says_what_and_where() {
-        let error = |text: &str| Expression::parse(text).unwrap_err().to_string();
+        let error = |text: &str| Expression::from_str(text).unwrap_err().to_string();
         assert_eq!(error("lost=0"), "expected one of == != <= >= < > at character 5 of `lost=0`");
         assert_eq!(error("lost=="), "expected a field, a number or `(` at character 7 of `lost==`");
         assert_eq!(error("lost"), "expected one of == != <= >= < > at character 5 of `lost`");
@@ -421,21 +413,21 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused_not_fatal() {
         let deep = format!("{}1{} == 1", "(".repeat(100_000), ")".repeat(100_000));
-        assert!(Expression::parse(&deep).unwrap_err().to_string().starts_with("nested too deep"));
+        assert!(Expression::from_str(&deep).unwrap_err().to_string().starts_with("nested too deep"));
         let signs = format!("{}1 == 1", "-".repeat(100_000));
-        assert!(Expression::parse(&signs).is_err());
+        assert!(Expression::from_str(&signs).is_err());
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,40}") {
-            let _ = Expression::parse(&text);
+            let _ = Expression::from_str(&text);
         }
 
         #[test]
         fn no_text_of_the_alphabet_panics(text in "[a-c0-9.e+*/() <>=!_-]{0,40}") {
-            if let Ok(expression) = Expression::parse(&text) {
-                let again = Expression::parse(&expression.to_string()).unwrap();
+            if let Ok(expression) = Expression::from_str(&text) {
+                let again = Expression::from_str(&expression.to_string()).unwrap();
                 prop_assert_eq!(again.to_string(), expression.to_string());
             }
         }

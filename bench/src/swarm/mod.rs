@@ -34,6 +34,8 @@ use std::time::Duration;
 pub struct Common {
     /// The broker's endpoint.
     pub broker: Endpoint,
+    /// The endpoint of a second one, at which the subscribers of every other executor are, the first among them.
+    pub far: Option<Endpoint>,
     /// Trust in its certificate; `None`: it has none, or one that this host trusts.
     pub tls: Option<TlsClient>,
     /// The run's identity.

@@ -129,13 +129,9 @@ async fn run_executor(
     let mut client_config = config.common.client_config(&format!("bench-pub-{executor}"));
     client_config.direct.cores = config.fan_out_cores_of(executor, context.shards);
     let client = LocalClient::start(client_config, context.ticks);
-    let mut publishers = Vec::new();
-    let report = match make(&client, executor, context.shards, &config).await {
-        Ok(made) => {
-            publishers = made;
-            Report::PublishersReady
-        }
-        Err(failure) => Report::Failed(failure),
+    let (report, mut publishers) = match make(&client, executor, context.shards, &config).await {
+        Ok(made) => (Report::PublishersReady, made),
+        Err(failure) => (Report::Failed(failure), Vec::new()),
     };
     let _ = reports.send(report).await;
 
@@ -209,8 +205,9 @@ fn waited_for(config: &PublishersConfig, publisher: PublisherIndex) -> Vec<(usiz
     match (workload.shared, config.mode) {
         (None, _) => subscribers[publisher.0 as usize] = config.subscribers,
         // The broker confirms a subscription when every shard knows of it, and subscribers have waited for that.
-        (Some(_), Mode::Proxy) => {}
-        (Some(_), Mode::Direct) => {
+        (Some(_), Mode::Proxy) if config.common.far.is_none() => {}
+        // A second broker may have been alone when it confirmed some.
+        (Some(_), _) => {
             let wanted = (0..config.subscribers).flat_map(|subscriber| workload.wanted_by(subscriber));
             wanted.for_each(|topic| subscribers[topic as usize] += 1);
         }

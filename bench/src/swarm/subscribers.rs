@@ -98,7 +98,11 @@ async fn run_executor(
     let tally = Tally::new(common.run, common.workload, interest).ahead_by(config.clock_ahead_ns);
     let tally = if config.keep_samples { tally.keeping_samples() } else { tally };
     let tally = Rc::new(RefCell::new(tally));
-    let client = LocalClient::start(common.client_config(&format!("bench-sub-{executor}")), context.ticks);
+    let mut client_config = common.client_config(&format!("bench-sub-{executor}"));
+    if let Some(far) = common.far.as_ref().filter(|_| executor.is_multiple_of(2)) {
+        client_config.broker = far.clone();
+    }
+    let client = LocalClient::start(client_config, context.ticks);
 
     let topics = Rc::new(Topics::new(common.run, common.workload));
     let subscriptions = subscribe(&client, subscribers, &topics, &tally).await;

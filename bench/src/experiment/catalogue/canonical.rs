@@ -25,11 +25,7 @@ const SUBSCRIBERS: Choice<&[usize]> =
 /// 9 messages, and 120.
 const DURATION: Choice<Duration> =
     Choice { quick: Duration::from_millis(2_250), full: Duration::from_secs(30) };
-const AXES: Axes = Axes {
-    rounds: Choice { quick: 1, full: 1 },
-    sessions: &[Sessions::PerSubscriber, Sessions::PerExecutor],
-    sizes_bytes: Choice { quick: &[64], full: &[64] },
-};
+const AXES: Axes = Axes { sessions: &[Sessions::PerSubscriber, Sessions::PerExecutor], ..Axes::of(1, 1) };
 
 fn steps(base: &Base) -> Vec<Step> {
     let modes = base.modes(&[Mode::Proxy, Mode::Direct]);

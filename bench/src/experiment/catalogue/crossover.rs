@@ -7,7 +7,7 @@ use super::entry::Experiment;
 use crate::experiment::base::{Axes, Base, Choice, Point};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Step, runs};
-use corecast::{Mode, Sessions};
+use corecast::Mode;
 use std::time::Duration;
 
 /// The experiment.
@@ -23,11 +23,7 @@ const SUBSCRIBERS: Choice<&[usize]> =
 /// Sizes that fit a packet, about a page, a read of the broker, and many reads.
 const SIZES_BYTES: [usize; 4] = [64, 1 << 10, 16 << 10, 256 << 10];
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(2), full: Duration::from_secs(10) };
-const AXES: Axes = Axes {
-    rounds: Choice { quick: 1, full: 3 },
-    sessions: &[Sessions::PerSubscriber],
-    sizes_bytes: Choice { quick: &SIZES_BYTES, full: &SIZES_BYTES },
-};
+const AXES: Axes = Axes { sizes_bytes: Choice { quick: &SIZES_BYTES, full: &SIZES_BYTES }, ..Axes::of(1, 3) };
 
 fn steps(base: &Base) -> Vec<Step> {
     base.each(&AXES, |&Point { sessions, size_bytes, .. }| {

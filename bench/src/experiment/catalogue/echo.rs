@@ -22,7 +22,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     ..Experiment::new(
         "echo",
         "How long does one message take through a broker that never sleeps, beside the same bytes between two threads?",
-        &["mode", "rate", "shards", "slow", "subscribers", "publishers", "cores", "topics"],
+        &["mode", "rate", "shards", "slow", "subscribers", "publishers", "cores", "topics", "engine"],
         steps,
     )
     .with_figures(&[BUSY, SPIN, PARK], sum_up)
@@ -34,11 +34,7 @@ const PARK: &str = "ratio.echo.park";
 /// The time that a spinning shard looks for work: longer than a message is away.
 const SPIN_FOR: Duration = Duration::from_micros(100);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(1), full: Duration::from_secs(5) };
-const AXES: Axes = Axes {
-    rounds: Choice { quick: 5, full: 10 },
-    sessions: &[Sessions::PerExecutor],
-    sizes_bytes: Choice { quick: &[64], full: &[64] },
-};
+const AXES: Axes = Axes { sessions: &[Sessions::PerExecutor], ..Axes::of(5, 10) };
 
 fn steps(base: &Base) -> Vec<Step> {
     // With one core it is refused before.

@@ -17,7 +17,7 @@ use crate::experiment::base::{Axes, Base, Choice, Point, with_broker, with_queue
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Planned, Search, Step};
 use crate::swarm::schedule::Rate;
-use corecast::{Mode, OverflowPolicy, Sessions};
+use corecast::{Mode, OverflowPolicy};
 use std::time::Duration;
 
 /// The experiment.
@@ -36,9 +36,8 @@ const DURATION: Choice<Duration> =
     Choice { quick: Duration::from_millis(1_500), full: Duration::from_secs(5) };
 const EGRESS_BYTES: usize = 1 << 20;
 const AXES: Axes = Axes {
-    rounds: Choice { quick: 1, full: 3 },
-    sessions: &[Sessions::PerSubscriber],
     sizes_bytes: Choice { quick: &[64, 16 << 10], full: &[64, 1 << 10, 16 << 10, 256 << 10] },
+    ..Axes::of(1, 3)
 };
 /// Runs of a search: a quick one tells the rate to a quarter or so, a whole one to a twentieth.
 const SEARCH_RUNS: Choice<u32> = Choice { quick: 4, full: 8 };

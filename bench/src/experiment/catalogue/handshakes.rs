@@ -15,7 +15,7 @@ use crate::process::transport::Transport;
 use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Rate;
-use corecast::{Mode, Sessions};
+use corecast::Mode;
 use std::time::Duration;
 
 /// The experiment.
@@ -33,11 +33,7 @@ const HANDSHAKES: u64 = 5_000;
 const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[16], full: &[16] };
 const RATE: Rate = Rate::Hz(100.0);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(10), full: Duration::from_secs(10) };
-const AXES: Axes = Axes {
-    rounds: Choice { quick: 2, full: 5 },
-    sessions: &[Sessions::PerSubscriber],
-    sizes_bytes: Choice { quick: &[64], full: &[64] },
-};
+const AXES: Axes = Axes::of(2, 5);
 
 fn steps(base: &Base) -> Vec<Step> {
     let rate = base.settings.rate.unwrap_or(RATE);

@@ -11,7 +11,7 @@ use crate::experiment::base::{Axes, Base, Choice, Point, fanned_out_from, with_b
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Step, runs};
 use crate::swarm::schedule::Rate;
-use corecast::{Mode, Sessions};
+use corecast::Mode;
 use corecast_executors::Idle;
 use std::time::Duration;
 
@@ -27,11 +27,7 @@ const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[1, 16], full: &[1, 16, 1
 /// Ten milliseconds between two messages: longer than any spin.
 const RATE: Rate = Rate::Hz(100.0);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(4), full: Duration::from_secs(20) };
-const AXES: Axes = Axes {
-    rounds: Choice { quick: 2, full: 5 },
-    sessions: &[Sessions::PerSubscriber],
-    sizes_bytes: Choice { quick: &[64], full: &[64] },
-};
+const AXES: Axes = Axes::of(2, 5);
 /// The time that a spinning shard looks for work: longer than a hop takes, shorter than the pause between messages.
 const SPIN: Duration = Duration::from_micros(100);
 

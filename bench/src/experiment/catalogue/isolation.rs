@@ -18,7 +18,7 @@ use crate::experiment::step::{Planned, Step};
 use crate::record::{RunRecord, thousandths};
 use crate::results::Entry;
 use crate::swarm::schedule::Rate;
-use corecast::{Mode, Sessions};
+use corecast::Mode;
 use std::time::Duration;
 
 /// The experiment.
@@ -41,11 +41,7 @@ const RATE: Rate = Rate::Hz(64.0);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(10), full: Duration::from_secs(30) };
 /// The payload makes a megabyte a second for each subscriber: the kernel's buffers for one that does not read (up to
 /// 4 MiB and the window) are full within the first half of a quick run.
-const AXES: Axes = Axes {
-    rounds: Choice { quick: 2, full: 5 },
-    sessions: &[Sessions::PerSubscriber],
-    sizes_bytes: Choice { quick: &[16 << 10], full: &[16 << 10] },
-};
+const AXES: Axes = Axes { sizes_bytes: Choice { quick: &[16 << 10], full: &[16 << 10] }, ..Axes::of(2, 5) };
 const SLOW: SlowShare = SlowShare::Percent(1.0);
 /// Three times what there is between two messages: a slow subscriber gets ever further behind.
 const SLOW_DELAY: Duration = Duration::from_millis(50);

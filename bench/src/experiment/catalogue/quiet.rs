@@ -15,8 +15,8 @@ use crate::experiment::step::{Planned, Step};
 use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Amount;
+use corecast::Mode;
 use corecast::internals::limits::HEARTBEAT_DEFAULT;
-use corecast::{Mode, Sessions};
 use corecast_executors::Idle;
 use std::time::Duration;
 
@@ -38,11 +38,7 @@ const SUBSCRIBERS: Choice<&[usize]> =
 /// One and two of the intervals at which an idle client says that it lives: less would leave out most of the cost.
 const DURATION: Choice<Duration> =
     Choice { quick: HEARTBEAT_DEFAULT, full: Duration::from_secs(2 * HEARTBEAT_DEFAULT.as_secs()) };
-const AXES: Axes = Axes {
-    rounds: Choice { quick: 2, full: 5 },
-    sessions: &[Sessions::PerSubscriber],
-    sizes_bytes: Choice { quick: &[64], full: &[64] },
-};
+const AXES: Axes = Axes::of(2, 5);
 
 fn steps(base: &Base) -> Vec<Step> {
     base.each(&AXES, |&Point { sessions, size_bytes, .. }| {

@@ -15,7 +15,7 @@ use crate::experiment::step::{Planned, Step};
 use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Rate;
-use corecast::{Mode, Sessions};
+use corecast::Mode;
 use std::time::Duration;
 
 /// The experiment.
@@ -37,11 +37,7 @@ const SUBSCRIBERS: Choice<&[usize]> =
 /// happens is then the same part of a delivery's cost in every run.
 const DELIVERIES_PER_S: f64 = 16_384.0;
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(3), full: Duration::from_secs(15) };
-const AXES: Axes = Axes {
-    rounds: Choice { quick: 1, full: 3 },
-    sessions: &[Sessions::PerSubscriber],
-    sizes_bytes: Choice { quick: &[64], full: &[64] },
-};
+const AXES: Axes = Axes::of(1, 3);
 
 fn steps(base: &Base) -> Vec<Step> {
     let modes = base.modes(&[Mode::Proxy]);

@@ -15,7 +15,7 @@ mod sockets;
 use super::cost::{Cost, Reading};
 use super::error::DriveError;
 use super::outcome::Outcome;
-use super::plan::{BrokerChoice, Plan};
+use super::plan::Plan;
 use super::run::{RunError, Surroundings};
 use crate::interrupt::Interrupt;
 use crate::process::broker::{self, BrokerOptions};
@@ -37,13 +37,10 @@ const TOLD_MAX: usize = 64;
 /// A run with our broker between publisher and subscriber.
 pub fn through_broker(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, RunError> {
     plan.check()?;
-    let BrokerChoice::Started(options) = &plan.broker else {
-        return Err(failed("an echo", "it starts its broker itself: leave --broker out"));
-    };
+    let itself = || failed("an echo", "it starts its broker itself: leave --broker out");
+    let options = plan.options().ok_or_else(itself)?;
     let mut progress = Progress::start_at(surroundings.place, title(plan, "corecast"));
-    let asked = ask_broker(plan, options, surroundings, &mut progress);
-    progress.finish();
-    let (asked, cost) = asked?;
+    let (asked, cost) = ask_broker(plan, options, surroundings, &mut progress)?;
     let mut record = RunRecord {
         mode: plan.mode.to_string(),
         idle: options.idle.map(|idle| idle.to_string()),
@@ -75,9 +72,7 @@ fn ask_broker(
 pub fn bare(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, RunError> {
     plan.check()?;
     let mut progress = Progress::start_at(surroundings.place, title(plan, FLOOR));
-    let asked = ask_bare(plan, surroundings.interrupt, &mut progress);
-    progress.finish();
-    let asked = asked?;
+    let asked = ask_bare(plan, surroundings.interrupt, &mut progress)?;
     let record = RunRecord { mode: "direct".into(), peer: Some(FLOOR.into()), ..record(plan, &asked) };
     Ok(outcome(record, asked))
 }
@@ -125,10 +120,8 @@ fn wait(
 }
 
 fn title(plan: &Plan, who: &str) -> String {
-    match &plan.broker {
-        BrokerChoice::Started(options) if who != FLOOR => {
-            format!("echo by {who}, {}", options.idle.unwrap_or_default())
-        }
+    match plan.options() {
+        Some(options) if who != FLOOR => format!("echo by {who}, {}", options.idle.unwrap_or_default()),
         _ => format!("echo by {who}"),
     }
 }

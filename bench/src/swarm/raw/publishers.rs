@@ -154,13 +154,10 @@ impl Share {
         match self {
             Share::Sockets(sources) => sources.carry_out(job, gauges, halt),
             Share::Floor(floor) => {
-                let (sent, failure) = match floor.carry_out(job) {
-                    Ok(sent) => (sent, None),
-                    Err(error) => {
-                        let failure = Failure::new("the floor", error.to_string());
-                        (Sent::nothing(MonotonicNs::now()), Some(failure))
-                    }
-                };
+                let carried = floor.carry_out(job);
+                let failed = |error: &io::Error| Failure::new("the floor", error.to_string());
+                let failure = carried.as_ref().err().map(failed);
+                let sent = carried.unwrap_or_else(|_| Sent::nothing(MonotonicNs::now()));
                 let publishers = job.workload.publishers;
                 let of = |publisher: usize| {
                     let part = |all: u64| share(all as usize, publisher, publishers).len() as u64;

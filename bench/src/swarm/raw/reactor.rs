@@ -51,8 +51,8 @@ pub(super) enum RawCommand {
 pub(super) struct ReactorConfig {
     pub(super) thread: usize,
     pub(super) target: RawTarget,
-    /// The address of its endpoint.
-    pub(super) address: SockAddr,
+    /// The addresses of its servers, in turns.
+    pub(super) addresses: Vec<SockAddr>,
     pub(super) topics: Topics,
     /// Its subscribers, by their number in the whole swarm.
     pub(super) subscribers: Range<usize>,
@@ -240,12 +240,14 @@ impl Reactor {
     }
 
     fn open(&mut self, index: usize) -> io::Result<bool> {
-        let socket = socket::open(&self.config.address)?;
-        if socket::connect(&socket, &self.config.address)? == Connecting::Later {
+        let subscriber = self.config.subscribers.start + index;
+        let turn = if self.config.shared { self.config.thread } else { subscriber };
+        let address = &self.config.addresses[turn % self.config.addresses.len()];
+        let socket = socket::open(address)?;
+        if socket::connect(&socket, address)? == Connecting::Later {
             return Ok(false);
         }
         let of_thread = self.config.subscribers.len() as u32;
-        let subscriber = self.config.subscribers.start + index;
         let wanted = Wanted {
             subscribers: if self.config.shared { of_thread } else { 1 },
             filters: self.config.topics.filter_names(subscriber),

@@ -8,9 +8,10 @@ use super::target::RawTarget;
 use crate::measure::payload::RunId;
 use crate::swarm::reports::Report;
 use crate::swarm::topics::Topics;
-use corecast::Sessions;
+use corecast::{Endpoint, Sessions};
 use corecast_executors::{Link, link, spawn_plain};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use socket2::SockAddr;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -23,6 +24,8 @@ const COMMANDS_MAX: usize = 4;
 pub struct RawSubscribersConfig {
     /// The peer that they subscribe at.
     pub target: RawTarget,
+    /// The endpoints of its servers, in turns: at least one.
+    pub endpoints: Vec<Endpoint>,
     /// Number of subscribers.
     pub subscribers: usize,
     /// The topics, of which each wants its part.
@@ -60,7 +63,8 @@ impl Thread {
 impl RawSubscribers {
     /// Starts the threads. Each connects and then reports [`Report::SubscribersReady`], or [`Report::Failed`].
     pub fn start(config: &RawSubscribersConfig, reports: &Link<Report>) -> io::Result<Self> {
-        let address = socket::address(&config.target.endpoint)?;
+        let addresses: io::Result<Vec<SockAddr>> = config.endpoints.iter().map(socket::address).collect();
+        let addresses = addresses?;
         let threads = config.threads.clamp(1, config.subscribers);
         let shared = config.sessions == Sessions::PerExecutor;
         let sessions = if shared { threads } else { config.subscribers };
@@ -75,7 +79,7 @@ impl RawSubscribers {
                 thread,
                 topics: config.topics.clone(),
                 target: config.target.clone(),
-                address: address.clone(),
+                addresses: addresses.clone(),
                 subscribers: share(thread)..share(thread + 1),
                 shared,
                 size_bytes: config.size_bytes,
@@ -149,12 +153,10 @@ mod tests {
     fn what_was_measured_before_a_session_broke_is_handed_over() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let (link, mut inbox) = reports();
+        let endpoint: Endpoint = format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap();
         let config = RawSubscribersConfig {
-            target: RawTarget {
-                endpoint: format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap(),
-                language: Language::Lengths,
-                trust: None,
-            },
+            endpoints: vec![endpoint.clone()],
+            target: RawTarget { endpoint, language: Language::Lengths, trust: None },
             subscribers: 1,
             topics: Topics::of_peers(Workload::own(1), '.'),
             sessions: Sessions::PerSubscriber,

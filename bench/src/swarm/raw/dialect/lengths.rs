@@ -1,7 +1,7 @@
 //! The floor's dialect: `u32` little-endian length, then the payload. Nothing shorter carries messages over a stream. A
 //! subscriber says its number first, in as many bytes.
 
-use super::sink::{DialectError, Sink};
+use super::sink::{DialectError, Sink, Taken};
 use std::io::{self, Read};
 
 /// Bytes of a length.
@@ -25,7 +25,7 @@ pub fn accept(stream: &mut impl Read) -> io::Result<usize> {
 }
 
 /// See [`super::Dialect::read`].
-pub fn read(bytes: &[u8], sink: &mut impl Sink) -> Result<usize, DialectError> {
+pub fn read(bytes: &[u8], sink: &mut impl Sink) -> Taken {
     let mut at = 0;
     while let Some(length) = bytes.get(at..at + LENGTH_BYTES) {
         let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;

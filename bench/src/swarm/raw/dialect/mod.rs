@@ -23,7 +23,7 @@ use mqtt::Mqtt;
 use native::Native;
 use nats::Nats;
 use redis::Redis;
-use sink::{DialectError, Role, Sink};
+use sink::{Role, Sink, Taken};
 use zmtp::{Parts, Zmtp};
 
 /// The dialect that a peer speaks.
@@ -106,12 +106,7 @@ impl Dialect {
     /// Takes every whole thing at the start of `bytes`, appends what has to be answered to `reply`, and returns how
     /// many bytes that was: what is left comes again, with more behind it.
     #[inline]
-    pub fn read(
-        &mut self,
-        bytes: &[u8],
-        reply: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<usize, DialectError> {
+    pub fn read(&mut self, bytes: &[u8], reply: &mut Vec<u8>, sink: &mut impl Sink) -> Taken {
         match self {
             Dialect::Native(native) => native.read(bytes, reply, sink),
             Dialect::Zmtp(zmtp) => zmtp.read(bytes, reply, sink),
@@ -156,7 +151,7 @@ impl Dialect {
 pub(super) mod tests {
     //! The contract of every dialect, written once: any cut of the bytes gives the same messages.
 
-    use super::sink::{Wanted, decimal};
+    use super::sink::{DialectError, Wanted, decimal};
     use super::*;
     use crate::swarm::topics::FilterName;
     use proptest::prelude::*;

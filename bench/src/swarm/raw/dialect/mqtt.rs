@@ -1,6 +1,6 @@
 //! MQTT 3.1.1 with QoS 0: <https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/mqtt-v3.1.1.html>.
 
-use super::sink::{DialectError, Role, Sink};
+use super::sink::{DialectError, Obeyed, Role, Sink, Taken};
 
 const CONNECT: u8 = 0x10;
 const CONNACK: u8 = 0x20;
@@ -41,12 +41,7 @@ impl Mqtt {
     }
 
     /// See [`super::Dialect::read`].
-    pub fn read(
-        &mut self,
-        bytes: &[u8],
-        reply: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<usize, DialectError> {
+    pub fn read(&mut self, bytes: &[u8], reply: &mut Vec<u8>, sink: &mut impl Sink) -> Taken {
         let mut at = 0;
         while let Some((head_bytes, body_bytes)) = head(&bytes[at..])? {
             let start = at + head_bytes;
@@ -67,12 +62,7 @@ impl Mqtt {
         Ok(at)
     }
 
-    fn connected(
-        &mut self,
-        body: &[u8],
-        reply: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<(), DialectError> {
+    fn connected(&mut self, body: &[u8], reply: &mut Vec<u8>, sink: &mut impl Sink) -> Obeyed {
         if body.get(1) != Some(&0) {
             return Err(DialectError::new(format!("mosquitto refuses the connection: {body:?}")));
         }

@@ -1,6 +1,6 @@
 //! Our own wire, as a client without the library speaks it: greeting, hello, subscribe, then frames.
 
-use super::sink::{DialectError, Role, Sink, Wanted};
+use super::sink::{DialectError, Obeyed, Role, Sink, Taken, Wanted};
 use crate::swarm::topics::FilterName;
 use corecast::internals::limits::LENGTH_BYTES;
 use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
@@ -59,12 +59,7 @@ impl Native {
     }
 
     /// See [`super::Dialect::read`].
-    pub fn read(
-        &mut self,
-        bytes: &[u8],
-        reply: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<usize, DialectError> {
+    pub fn read(&mut self, bytes: &[u8], reply: &mut Vec<u8>, sink: &mut impl Sink) -> Taken {
         let mut at = 0;
         if !self.greeted {
             match greeting::parse(bytes) {
@@ -97,12 +92,7 @@ impl Native {
         Ok(at)
     }
 
-    fn control(
-        &mut self,
-        frame: &Frame<'_>,
-        reply: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<(), DialectError> {
+    fn control(&mut self, frame: &Frame<'_>, reply: &mut Vec<u8>, sink: &mut impl Sink) -> Obeyed {
         match *frame {
             Frame::Gap { topic, missed, .. } => sink.gap(topic, (missed > 0).then_some(missed)),
             Frame::Welcome { frame_bytes_max, .. } => match &self.role {

@@ -1,6 +1,6 @@
 //! NATS' text protocol: <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
 
-use super::sink::{DialectError, Role, Sink, decimal, line};
+use super::sink::{DialectError, Role, Sink, Taken, decimal, line};
 
 /// One connection.
 #[derive(Debug)]
@@ -26,12 +26,7 @@ impl Nats {
     }
 
     /// See [`super::Dialect::read`].
-    pub fn read(
-        &mut self,
-        bytes: &[u8],
-        reply: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<usize, DialectError> {
+    pub fn read(&mut self, bytes: &[u8], reply: &mut Vec<u8>, sink: &mut impl Sink) -> Taken {
         let mut at = 0;
         while let Some((text, line_bytes)) = line(&bytes[at..]) {
             if let Some(rest) = text.strip_prefix(b"MSG ") {

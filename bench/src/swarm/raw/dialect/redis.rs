@@ -1,6 +1,6 @@
 //! Redis' RESP 2, as far as PUBLISH and SUBSCRIBE go: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
-use super::sink::{DialectError, Role, Sink, decimal, line};
+use super::sink::{DialectError, Role, Sink, Taken, decimal, line};
 use crate::swarm::topics::FilterName;
 
 /// Elements of an array that a subscriber gets: kind, topic, payload or count. A message that a pattern matches has the
@@ -46,7 +46,7 @@ impl Redis {
     }
 
     /// See [`super::Dialect::read`].
-    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, DialectError> {
+    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Taken {
         let mut at = 0;
         while let Some((text, line_bytes)) = line(&bytes[at..]) {
             match text.first() {

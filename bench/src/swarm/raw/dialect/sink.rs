@@ -37,6 +37,12 @@ pub trait Sink {
 #[error("{0}")]
 pub struct DialectError(String);
 
+/// The bytes of whole things at the start of what was read.
+pub type Taken = Result<usize, DialectError>;
+
+/// The end of what was done at a peer's word.
+pub(super) type Obeyed = Result<(), DialectError>;
+
 impl DialectError {
     pub(super) fn new(text: impl Into<String>) -> Self {
         DialectError(text.into())

@@ -1,6 +1,6 @@
 //! ZMTP 3.1 with the NULL mechanism, from a SUB's and a PUB's side: <https://rfc.zeromq.org/spec/37/>.
 
-use super::sink::{DialectError, Role, Sink};
+use super::sink::{DialectError, Obeyed, Role, Sink, Taken};
 use corecast::internals::wire::WireError;
 use corecast::internals::zmtp::command::{self, ZmtpCommand};
 use corecast::internals::zmtp::frame::{COMMAND, MORE, head_of, parse_head, put_frame};
@@ -45,12 +45,7 @@ impl Zmtp {
     }
 
     /// See [`super::Dialect::read`].
-    pub fn read(
-        &mut self,
-        bytes: &[u8],
-        reply: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<usize, DialectError> {
+    pub fn read(&mut self, bytes: &[u8], reply: &mut Vec<u8>, sink: &mut impl Sink) -> Taken {
         let mut at = 0;
         if self.stage == Stage::Greeting {
             let Some(greeting) = bytes.get(..GREETING_BYTES) else { return Ok(0) };
@@ -87,12 +82,7 @@ impl Zmtp {
         Ok(())
     }
 
-    fn command(
-        &mut self,
-        body: &[u8],
-        reply: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<(), DialectError> {
+    fn command(&mut self, body: &[u8], reply: &mut Vec<u8>, sink: &mut impl Sink) -> Obeyed {
         match (command::parse(body).map_err(malformed)?, self.stage, &self.role) {
             (ZmtpCommand::Ready(_), Stage::Handshake(minor), Role::Subscriber(wanted)) => {
                 for filter in &wanted.filters {
