@@ -69,7 +69,7 @@ def corecast_many(subscriber):
 def measure_corecast(options, receive, flood):
     import corecast
 
-    line = [options.bin, "broker", "-o", "json", "--listen", "tcp://127.0.0.1:0", "--metrics", "off", "--shards", "1"]
+    line = [options.bin, "broker", "-o", "json", "--listen", "tcp://127.0.0.1:0", "--metrics", "127.0.0.1:0", "--shards", "1"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as broker:
         url = json.loads(broker.stdout.readline())["endpoints"][0]
         with corecast.Subscriber(url, TOPIC) as subscriber:

@@ -24,7 +24,7 @@ class Broker:
 
     def start(self):
         """Starts it, again at the same address."""
-        line = [BINARY, "broker", "-o", "json", "--listen", self.url, "--metrics", "off", "--shards", "2", *self.options]
+        line = [BINARY, "broker", "-o", "json", "--listen", self.url, "--metrics", "127.0.0.1:0", "--shards", "2", *self.options]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("CORECAST_")}
         self.process = subprocess.Popen(
             line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True

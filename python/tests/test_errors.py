@@ -177,9 +177,11 @@ def test_a_tls_broker_is_trusted_by_its_authority(start_broker, tmp_path):
     broker = start_broker(
         "--tls-cert", str(tmp_path / "server.pem"), "--tls-key", str(tmp_path / "server.key"), listen="tls://localhost:0"
     )
+    # The certificate is for this name.
+    url = f"tls://localhost:{broker.url.rsplit(':', 1)[1]}"
     with pytest.raises(corecast.CorecastError):
-        corecast.Publisher(broker.url, connect_timeout=0.5)
-    with corecast.Subscriber(broker.url, "t", ca=tmp_path / "ca.pem") as subscriber:
-        with corecast.Publisher(broker.url, ca=str(tmp_path / "ca.pem")) as publisher:
+        corecast.Publisher(url, connect_timeout=0.5)
+    with corecast.Subscriber(url, "t", ca=tmp_path / "ca.pem") as subscriber:
+        with corecast.Publisher(url, ca=str(tmp_path / "ca.pem")) as publisher:
             publisher.publish("t", b"sealed")
             assert bytes(subscriber.recv()) == b"sealed"
