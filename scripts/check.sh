@@ -63,10 +63,13 @@ fi
 echo "== cargo fmt --check"
 cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
+cargo fmt --manifest-path python/Cargo.toml --check
 
-# fuzz is a workspace of its own, so nothing else notices if its Cargo.lock is behind the other one.
-echo "== fuzz/Cargo.lock"
-cargo metadata --manifest-path fuzz/Cargo.toml --locked --format-version 1 >/dev/null
+# fuzz and python are workspaces of their own, so nothing else notices if their Cargo.lock is behind the other one.
+for workspace in fuzz python; do
+    echo "== $workspace/Cargo.lock"
+    cargo metadata --manifest-path "$workspace/Cargo.toml" --locked --format-version 1 >/dev/null
+done
 
 echo "== dependencies"
 scripts/deny.sh

@@ -49,11 +49,11 @@ if ! deny=$(deny_program); then
     exit 0
 fi
 
-# check OPTION WHICH…: makes these checks in both workspaces.
+# check OPTION WHICH…: makes these checks in all workspaces.
 check() {
     local option=$1 manifest
     shift
-    for manifest in Cargo.toml fuzz/Cargo.toml; do
+    for manifest in Cargo.toml fuzz/Cargo.toml python/Cargo.toml; do
         "$deny" "$option" --config "$PWD/deny.toml" --manifest-path "$manifest" check --hide-inclusion-graph "$@"
     done
 }

@@ -331,6 +331,14 @@ impl Publisher {
         self.leave(CLOSE_TIMEOUT_DEFAULT).await
     }
 
+    /// As [`Publisher::close_within`].
+    ///
+    /// # Errors
+    /// As for [`Publisher::flush`].
+    pub async fn close_within_async(mut self, timeout: Duration) -> Result<()> {
+        self.leave(timeout).await
+    }
+
     async fn leave(&mut self, timeout: Duration) -> Result<()> {
         let left = self.ask(timeout, |deadline, question| PublishItem::Close { deadline, question }).await;
         self.has_left = true;
