@@ -1,6 +1,5 @@
-//! One executor: its thread's pin, its size, its start-up errors, and its end. Its runtime is the reactor's. Only `pool` uses it.
+//! One executor: its thread's pin, its size, and its start-up errors. Its runtime is the reactor's.
 
-use std::future::Future;
 use std::io;
 
 use nix::errno::Errno;
@@ -9,8 +8,6 @@ use nix::unistd::Pid;
 use thiserror::Error;
 
 use crate::ids::CoreId;
-use crate::reactor::Runtime;
-use crate::task::cancel_all;
 
 /// Memory that the runtime registers with each ring for direct file I/O. No file I/O happens here, so this is the
 /// minimum that the runtime accepts; its default of 10 MiB exceeds the usual memlock limit of 8 MiB.
@@ -141,12 +138,4 @@ pub(crate) fn pin(core: CoreId) -> Result<(), ExecutorError> {
     let mut mask = nix::sched::CpuSet::new();
     mask.set(core.index()).map_err(refused)?;
     sched_setaffinity(Pid::from_raw(0), &mask).map_err(refused)
-}
-
-/// Runs `body` to its end, then cancels the tasks that it left.
-pub(crate) fn run(executor: &Runtime, body: impl Future<Output = ()>) {
-    executor.run(async move {
-        body.await;
-        cancel_all().await;
-    });
 }

@@ -16,7 +16,7 @@
 //! | `tick` | the 10 ms pulse that brings time to every shard |
 //! | `rest` | the rest of a shard that needs few ticks, and the sleep of the thread that sends them |
 //! | `pool` | a set of pinned executors: start, commands, orderly stop |
-//! | `executor` | one of them: its pin, its size, its start-up errors, its end |
+//! | `executor` | one of them: its pin, its size, its start-up errors |
 //! | `reactor` | what its thread waits with, and what runs its tasks: io_uring, or epoll |
 //! | `task` | tasks of an executor, and their end when its body returns |
 //! | `thread` | plain threads, the end of the process, and the rule that a panic on an executor is one |

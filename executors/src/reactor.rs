@@ -52,8 +52,8 @@ fn kind() -> Kind {
 /// A reactor with the runtime for its tasks, made on the thread that it belongs to.
 pub(crate) enum Runtime {
     #[cfg(feature = "ring")]
-    Ring(ring::Runtime),
-    Epoll(epoll::Runtime),
+    Ring(ring::RingRuntime),
+    Epoll(epoll::EpollRuntime),
 }
 
 impl Runtime {
@@ -69,12 +69,12 @@ impl Runtime {
         sockets: Sockets,
     ) -> Result<Self, ExecutorError> {
         match reactor {
-            Reactor::Epoll => epoll::Runtime::make().map(Self::Epoll),
+            Reactor::Epoll => epoll::EpollRuntime::make().map(Self::Epoll),
             Reactor::IoUring => Self::make_ring(core, idle, sockets),
             Reactor::Auto => match Self::make_first_ring(core, idle, sockets) {
                 Err(reason) if reason.is_want_of_io_uring() => {
                     choice::report_fallback(&reason);
-                    epoll::Runtime::make().map(Self::Epoll)
+                    epoll::EpollRuntime::make().map(Self::Epoll)
                 }
                 made => made,
             },
@@ -83,13 +83,13 @@ impl Runtime {
 
     #[cfg(feature = "ring")]
     fn make_ring(core: Option<CoreId>, idle: Idle, sockets: Sockets) -> Result<Self, ExecutorError> {
-        ring::Runtime::make(core, idle, sockets).map(Self::Ring)
+        ring::RingRuntime::make(core, idle, sockets).map(Self::Ring)
     }
 
     /// The same, without the wait for memory: who has something else to turn to does not wait.
     #[cfg(feature = "ring")]
     fn make_first_ring(core: Option<CoreId>, idle: Idle, sockets: Sockets) -> Result<Self, ExecutorError> {
-        ring::Runtime::make_at_once(core, idle, sockets).map(Self::Ring)
+        ring::RingRuntime::make_at_once(core, idle, sockets).map(Self::Ring)
     }
 
     #[cfg(not(feature = "ring"))]
@@ -99,7 +99,7 @@ impl Runtime {
 
     #[cfg(not(feature = "ring"))]
     fn make_first_ring(_: Option<CoreId>, _: Idle, _: Sockets) -> Result<Self, ExecutorError> {
-        epoll::Runtime::make().map(Self::Epoll)
+        epoll::EpollRuntime::make().map(Self::Epoll)
     }
 
     /// Runs `body` to its end on the calling thread, with the tasks that it spawns.
@@ -122,8 +122,8 @@ impl Runtime {
 #[derive(Debug)]
 pub(crate) enum Polled<T: AsRawFd> {
     #[cfg(feature = "ring")]
-    Ring(ring::Polled<T>),
-    Epoll(epoll::Polled<T>),
+    Ring(ring::RingPolled<T>),
+    Epoll(epoll::EpollPolled<T>),
 }
 
 impl<T: AsFd + AsRawFd> Polled<T> {
@@ -137,8 +137,8 @@ impl<T: AsFd + AsRawFd> Polled<T> {
     pub(crate) fn new(fd: T) -> io::Result<Self> {
         match kind() {
             #[cfg(feature = "ring")]
-            Kind::Ring => ring::Polled::new(fd).map(Self::Ring),
-            Kind::Epoll => Ok(Self::Epoll(epoll::Polled::new(fd))),
+            Kind::Ring => ring::RingPolled::new(fd).map(Self::Ring),
+            Kind::Epoll => Ok(Self::Epoll(epoll::EpollPolled::new(fd))),
         }
     }
 
@@ -183,8 +183,8 @@ impl<T: AsFd + AsRawFd> Polled<T> {
 #[derive(Debug)]
 pub(crate) enum Handle<T> {
     #[cfg(feature = "ring")]
-    Ring(ring::Handle<T>),
-    Epoll(epoll::Handle<T>),
+    Ring(ring::RingHandle<T>),
+    Epoll(epoll::EpollHandle<T>),
 }
 
 /// Queues `future`, which is first polled once the caller waits.

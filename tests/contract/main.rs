@@ -8,15 +8,14 @@
 mod broker_process;
 mod clones;
 mod counts;
+mod ground;
 #[path = "../one_executor/mod.rs"]
 mod one_executor;
 #[path = "../watchdog/mod.rs"]
 mod watchdog;
 
 use std::cell::{Cell, RefCell};
-use std::fs;
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt as _;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,26 +23,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use broker_process::{BrokerProcess, Transport};
+use broker_process::Transport;
 use clones::{
     a_clone_and_its_original_end_without_each_other,
     a_clone_of_a_publisher_that_closes_at_once_loses_nothing, clones_publish_at_the_same_time_each_in_order,
 };
-use corecast::internals::auth::{Secret, TokenHash};
 use corecast::internals::limits::{DIRECT_SETTLE, HANDSHAKE_DEADLINE, HEARING_GAP_MAX};
 use corecast::{
     ClientConfig, ErrorKind, Event, EventRef, Filter, Gap, GapReason, LocalClient, Message, Publisher,
-    Sessions, Subscriber, Token, Topic,
+    Subscriber, Topic,
 };
-use corecast_executors::{Either, Reactor, Wake, end_turn, first, pause};
+use corecast_executors::{Either, Wake, end_turn, first, pause};
 use counts::{
     a_publisher_waits_for_subscribers, more_publishers_wait_than_a_session_may_ask_counts,
     subscribers_are_counted_while_others_come_and_go,
 };
 use futures_lite::StreamExt as _;
 use futures_lite::future::{block_on, yield_now};
+use ground::{Ground, Mode};
 use one_executor::OneExecutor;
-use tempfile::TempDir;
 
 /// Long enough for whatever is on its way; the watchdog ends what never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,107 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough to see that something is not there: what these tests wait for is there within milliseconds.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// The token of the only user, where there are users.
-const TOKEN: &str = "corecast_of_the_team";
-
-/// The way that messages take.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mode {
-    Proxy,
-    Direct,
-    /// As `Direct`, from executors of the publisher's own.
-    DirectFromOwnExecutors,
-    /// As `Direct`, of a broker with users: publishers let in who shows a ticket.
-    DirectWithUsers,
-    /// Some of the topics of each test are proxied, some go direct.
-    Mixed,
-    /// As `Proxy`, with clients that do without io_uring.
-    ProxyOnEpoll,
-    /// As `DirectFromOwnExecutors`, with clients that do without io_uring.
-    DirectOnEpoll,
-}
-
-impl Mode {
-    fn args(self) -> &'static [&'static str] {
-        match self {
-            Mode::Proxy | Mode::ProxyOnEpoll => &[],
-            Mode::Direct | Mode::DirectFromOwnExecutors | Mode::DirectWithUsers | Mode::DirectOnEpoll => {
-                &["--mode", "direct"]
-            }
-            Mode::Mixed => {
-                &["--mode", "direct", "--mode-rule", "news=proxy,a.c=proxy,b=proxy,*.*.x=proxy,t.>=proxy"]
-            }
-        }
-    }
-
-    /// The reactor of the clients.
-    fn reactor(self) -> Reactor {
-        if matches!(self, Mode::ProxyOnEpoll | Mode::DirectOnEpoll) {
-            Reactor::Epoll
-        } else {
-            Reactor::IoUring
-        }
-    }
-}
-
 /// The gap that a direct publisher leaves which a subscriber has reached later than either waits for the other.
 const LATE: Gap = Gap { topic: None, missed: None, reason: GapReason::Reconnect };
-
-/// A broker, and how clients reach it.
-struct Ground {
-    broker: BrokerProcess,
-    mode: Mode,
-    _folder: TempDir,
-    _watchdog: watchdog::Watchdog,
-}
-
-impl Ground {
-    fn new(mode: Mode, transport: Transport, name: &'static str) -> Self {
-        let _watchdog = watchdog::watch(name);
-        // Three shards, whatever the machine has: publisher, subscriber and neither.
-        let mut args = [&["--shards", "3"], mode.args()].concat();
-        let folder = tempfile::tempdir().expect("a folder");
-        let users = folder.path().join("users.toml").display().to_string();
-        if mode == Mode::DirectWithUsers {
-            let token = TokenHash::of(&Secret::new(TOKEN.as_bytes()));
-            let rights = "register = ['>']\nsubscribe = ['>']\n";
-            fs::write(&users, format!("[[user]]\nname = 'team'\ntokens = ['{token}']\n{rights}"))
-                .expect("written");
-            fs::set_permissions(&users, fs::Permissions::from_mode(0o600)).expect("a mode");
-            args.extend(["--users", &users]);
-        }
-        Ground { broker: BrokerProcess::start(transport, &args), mode, _folder: folder, _watchdog }
-    }
-
-    fn client(&self) -> ClientConfig {
-        let mut client = self.broker.client().reactor(self.mode.reactor());
-        if matches!(self.mode, Mode::DirectFromOwnExecutors | Mode::DirectOnEpoll) {
-            client.direct.cores = Some("all".parse().expect("cores"));
-        }
-        if self.mode == Mode::DirectWithUsers {
-            client.token = Some(Token::new(TOKEN).expect("a token"));
-        }
-        client
-    }
-
-    fn publisher(&self) -> Publisher {
-        Publisher::with_config(self.client()).expect("a publisher")
-    }
-
-    /// A subscriber that shares a session with everybody here.
-    fn subscriber(&self, filters: &[&str]) -> Subscriber {
-        Subscriber::with_config(self.client(), &parsed(filters)).expect("a subscriber")
-    }
-
-    fn own_sessions(&self) -> ClientConfig {
-        self.client().sessions(Sessions::PerSubscriber)
-    }
-
-    /// A subscriber with a session of its own.
-    fn subscriber_alone(&self, filters: &[&str]) -> Subscriber {
-        Subscriber::with_config(self.own_sessions(), &parsed(filters)).expect("a subscriber")
-    }
-}
 
 fn parsed(filters: &[&str]) -> Vec<Filter> {
     filters.iter().map(|text| Filter::parse(text).expect("a filter")).collect()

@@ -11,6 +11,7 @@ use crate::idle::Idle;
 use crate::ids::ShardId;
 use crate::link::{Inbox, Link, link};
 use crate::reactor::{Reactor, Runtime};
+use crate::task::cancel_all;
 use crate::thread::become_executor;
 
 /// The report that an executor sends once, before any body runs.
@@ -89,7 +90,7 @@ where
         }
     };
     become_executor(core, idle);
-    executor::run(&executor, async move {
+    run(&executor, async move {
         // Sent from inside: this executor does run.
         let _ = started.try_send((shard, Ok(())));
         drop(started);
@@ -99,6 +100,14 @@ where
         debug!(%shard, core = core.map(|core| core.0), "executor runs");
         body(context).await;
         debug!(%shard, "shard has ended");
+    });
+}
+
+/// Runs `body` to its end, then cancels the tasks that it left.
+fn run(executor: &Runtime, body: impl Future<Output = ()>) {
+    executor.run(async move {
+        body.await;
+        cancel_all().await;
     });
 }
 

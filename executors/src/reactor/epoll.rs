@@ -14,12 +14,12 @@ use tokio::task::{JoinHandle, LocalSet};
 
 use crate::executor::ExecutorError;
 
-pub(crate) struct Runtime {
+pub(crate) struct EpollRuntime {
     runtime: tokio::runtime::Runtime,
     tasks: LocalSet,
 }
 
-impl Runtime {
+impl EpollRuntime {
     pub(super) fn make() -> Result<Self, ExecutorError> {
         let made = tokio::runtime::Builder::new_current_thread().enable_io().build();
         let runtime = made.map_err(|error| match error.raw_os_error() {
@@ -46,13 +46,13 @@ impl AsRawFd for Number {
 
 /// A descriptor, registered once it is first waited for.
 #[derive(Debug)]
-pub(crate) struct Polled<T> {
+pub(crate) struct EpollPolled<T> {
     /// Dropped before the descriptor, which it knows by its number.
     reads: OnceCell<AsyncFd<Number>>,
     fd: T,
 }
 
-impl<T: AsFd + AsRawFd> Polled<T> {
+impl<T: AsFd + AsRawFd> EpollPolled<T> {
     pub(super) fn new(fd: T) -> Self {
         Self { reads: OnceCell::new(), fd }
     }
@@ -105,7 +105,7 @@ impl<T: AsFd + AsRawFd> Polled<T> {
 /// Has the runtime watch a descriptor, whose owner drops this first.
 #[expect(
     deprecated,
-    reason = "the form in its place asks for an unsafe block, for what `Polled` sees to: the descriptor stays open meanwhile"
+    reason = "the form in its place asks for an unsafe block, for what `EpollPolled` sees to: the descriptor stays open meanwhile"
 )]
 fn register(fd: &impl AsRawFd, interest: Interest) -> io::Result<AsyncFd<Number>> {
     AsyncFd::with_interest(Number(fd.as_raw_fd()), interest)
@@ -119,13 +119,13 @@ fn is_readable(fd: &impl AsFd) -> bool {
 
 /// A task of the runtime.
 #[derive(Debug)]
-pub(crate) struct Handle<T>(JoinHandle<T>);
+pub(crate) struct EpollHandle<T>(JoinHandle<T>);
 
-pub(super) fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Handle<T> {
-    Handle(tokio::task::spawn_local(future))
+pub(super) fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> EpollHandle<T> {
+    EpollHandle(tokio::task::spawn_local(future))
 }
 
-impl<T> Future for Handle<T> {
+impl<T> Future for EpollHandle<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {

@@ -40,9 +40,9 @@ const RING_RELEASE: Duration = Duration::from_millis(60);
 /// on the memory of one that has just ended.
 const MEMLOCK_BYTES_TIGHT: u64 = 4 * Sockets::Many.locked_bytes();
 
-pub(crate) struct Runtime(LocalExecutor);
+pub(crate) struct RingRuntime(LocalExecutor);
 
-impl Runtime {
+impl RingRuntime {
     /// Makes it, with tries for [`MEMLOCK_RETRY`] while there is no memory to lock.
     pub(super) fn make(core: Option<CoreId>, idle: Idle, sockets: Sockets) -> Result<Self, ExecutorError> {
         let give_up = Instant::now() + MEMLOCK_RETRY;
@@ -121,9 +121,9 @@ fn explain(error: io::Error, limit_bytes: u64) -> ExecutorError {
 }
 
 #[derive(Debug)]
-pub(crate) struct Polled<T: AsRawFd>(PollableFd<T>);
+pub(crate) struct RingPolled<T: AsRawFd>(PollableFd<T>);
 
-impl<T: AsRawFd> Polled<T> {
+impl<T: AsRawFd> RingPolled<T> {
     pub(super) fn new(fd: T) -> io::Result<Self> {
         PollableFd::new(fd).map(Self).map_err(io::Error::from)
     }
@@ -147,16 +147,16 @@ impl<T: AsRawFd> Polled<T> {
 
 /// A task of the runtime.
 #[derive(Debug)]
-pub(crate) struct Handle<T>(Option<glommio::Task<T>>);
+pub(crate) struct RingHandle<T>(Option<glommio::Task<T>>);
 
-pub(super) fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Handle<T> {
+pub(super) fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> RingHandle<T> {
     // The runtime's plain spawn polls the future at once, inside the call; this one queues it.
     let task = glommio::spawn_local_into(future, glommio::TaskQueueHandle::default())
         .expect("the default queue is there as long as the executor is");
-    Handle(Some(task))
+    RingHandle(Some(task))
 }
 
-impl<T> Drop for Handle<T> {
+impl<T> Drop for RingHandle<T> {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {
             drop(task.detach());
@@ -164,7 +164,7 @@ impl<T> Drop for Handle<T> {
     }
 }
 
-impl<T> Future for Handle<T> {
+impl<T> Future for RingHandle<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
