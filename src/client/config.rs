@@ -106,7 +106,7 @@ configuration! {
         /// what `block` does.
         publish_timeout: Duration = PUBLISH_TIMEOUT_DEFAULT;
 
-        /// What its executors wait with: io_uring, or epoll where that cannot be had, such as in a container with the usual
+        /// Reactor that its executors wait with: io_uring, or epoll where that cannot be had, such as in a container with the usual
         /// profile.
         reactor: Reactor = Reactor::default(), option("reactor", "NAME", One<Plain>);
 
