@@ -274,7 +274,7 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 24] = [
     "README.md",
     "docs/API.md",
     "docs/ARCHITECTURE.md",

@@ -106,8 +106,8 @@ configuration! {
         /// what `block` does.
         publish_timeout: Duration = PUBLISH_TIMEOUT_DEFAULT;
 
-        /// Reactor of its executors: auto, io_uring, or epoll. `auto` is io_uring, or epoll where io_uring cannot be had, as in
-        /// a container with the usual profile.
+        /// Reactor that its executors wait with: io_uring, or epoll where that cannot be had, such as in a container with the usual
+        /// profile.
         reactor: Reactor = Reactor::default(), option("reactor", "NAME", One<Plain>);
 
         /// The connections that it makes: to the broker, and to direct publishers.

@@ -197,8 +197,14 @@ impl Pages {
                 response(StatusCode::OK, format.content_type(), self.metrics.render(format))
             }
             Page::Health | Page::Readiness => {
-                let (status, text) = health(&self.pulses, MonotonicNs::now(), page == Page::Readiness);
-                response(status, TEXT, text + &self.notes + &self.engine_health().await)
+                let is_readiness = page == Page::Readiness;
+                let (mut status, mut text) = health(&self.pulses, MonotonicNs::now(), is_readiness);
+                let (answers, engine) = self.engine_health().await;
+                if is_readiness && uri.query() == Some(WITH_ENGINE) && !answers {
+                    status = StatusCode::SERVICE_UNAVAILABLE;
+                    text = text.replacen("ok\n", "", 1);
+                }
+                response(status, TEXT, text + &self.notes + &engine)
             }
             #[cfg(feature = "nats")]
             Page::Engine => self.engine_page().await,
@@ -210,15 +216,15 @@ impl Pages {
         }
     }
 
-    /// The line on the engine behind the health.
-    async fn engine_health(&self) -> String {
+    /// True if the engine answers, and the line on it behind the health: none without one.
+    async fn engine_health(&self) -> (bool, String) {
         #[cfg(feature = "nats")]
         if let Some(engine) = &self.engine
             && let Some(view) = engine.ask().await
         {
-            return view.health();
+            return (view.server.is_some(), view.health());
         }
-        String::new()
+        (false, String::new())
     }
 
     #[cfg(feature = "nats")]
@@ -290,6 +296,9 @@ impl Pages {
         }
     }
 }
+
+/// The query by which a broker whose engine is away is not ready either.
+const WITH_ENGINE: &str = "engine";
 
 const NO_PAGE: &str = "there is /, /metrics, /healthz, /readyz, /reload, and /api/v1/ with shards, sessions, topics, \
                        publishers, live, events, kick and drain\n";

@@ -99,6 +99,15 @@ fn a_server_that_is_stopped_and_goes_on_loses_what_is_told() {
     for broker in &joined.brokers {
         broker.until(|page| page.sum("corecast_engine_connected") == 0);
         assert!(frozen.elapsed() < FROZEN_FOR, "seen after {:?}", frozen.elapsed());
+        // It serves its own host, and is not ready for those that ask for the engine.
+        let status = |path: &str| broker.get(path).0.split(' ').nth(1).map(str::to_owned);
+        let of = ["/healthz", "/readyz", "/readyz?engine"].map(status);
+        assert_eq!(of.each_ref().map(Option::as_deref), [Some("200"), Some("200"), Some("503")]);
+        assert!(
+            broker.get("/readyz?engine").1.starts_with("engine away"),
+            "{:?}",
+            broker.get("/readyz?engine")
+        );
     }
     let now = joined.near.last();
     joined.near.until_after(now + 300);

@@ -36,7 +36,7 @@ fn forbidden(broker: &BrokerProcess, args: &[&str]) -> Command {
     command
 }
 
-/// Checks that so many lines go from `pub` to `sub`, both without io_uring.
+/// Sends so many lines from `pub` to `sub`, both without io_uring.
 fn assert_exact(broker: &BrokerProcess, lines: u64, publisher_args: &[&str]) {
     let count = lines.to_string();
     let subscriber = start(&mut forbidden(

@@ -154,7 +154,8 @@ fn row(row: &[Cell], table: &Table, chapter: &Chapter) -> Markup {
                         td class=[column.numbers.then_some("n")] { span.alarmed { (text) } }
                     }
                     Cell::Run(run) if table.is_index => { td { (run) } }
-                    Cell::Run(run) => { td { a href={ "#" (anchor(chapter, run)) } { (short(run)) } } }
+                    // The number that its name begins with.
+                    Cell::Run(run) => { td { a href={ "#" (anchor(chapter, run)) } { (run.split('-').next().unwrap_or(run)) } } }
                 }
             }
         }
@@ -181,11 +182,6 @@ fn unbroken(words: &str) -> String {
 /// Where a run stands in the page.
 fn anchor(chapter: &Chapter, run: &str) -> String {
     format!("{}-run-{}", chapter.slug, slug(run))
-}
-
-/// The number that a run's name begins with.
-fn short(run: &str) -> &str {
-    run.split('-').next().unwrap_or(run)
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ async fn run_executor(
     let tally = Rc::new(RefCell::new(tally));
     let mut client_config = common.client_config(&format!("bench-sub-{executor}"));
     if let Some(far) = common.far.as_ref().filter(|_| executor.is_multiple_of(2)) {
-        client_config.broker = far.clone();
+        client_config.broker = far.clone().into();
     }
     let client = LocalClient::start(client_config, context.ticks);
 
