@@ -46,12 +46,9 @@ impl ClockIdentity {
     }
 }
 
-/// One question and its answer, with its four stamps.
+/// One question and its answer, with its four stamps: the clock there less the clock here, at least and at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Exchange {
-    /// The clock there less the clock here, at least and at most.
-    range: Range,
-}
+pub struct Exchange(Range);
 
 /// An offset, at least and at most, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,11 +97,11 @@ impl Exchange {
             && answered >= received
             && least_ns <= most_ns
             && most_ns.checked_sub(least_ns).is_some())
-        .then_some(Exchange { range: Range { least_ns, most_ns } })
+        .then_some(Exchange(Range { least_ns, most_ns }))
     }
 
     fn round_trip_ns(&self) -> u64 {
-        self.range.most_ns.abs_diff(self.range.least_ns)
+        self.0.most_ns.abs_diff(self.0.least_ns)
     }
 
     /// The one with the shorter round trip.
@@ -152,7 +149,7 @@ pub struct Verdict {
 impl HostClock {
     /// The state after the best exchange before the run, with a host whose clock is `theirs`.
     pub fn new(ours: &ClockIdentity, theirs: &ClockIdentity, before: Exchange) -> Self {
-        let Range { least_ns, most_ns } = before.range;
+        let Range { least_ns, most_ns } = before.0;
         if ours.is_same(theirs) && least_ns <= 0 && most_ns >= 0 {
             return HostClock::Shared;
         }
@@ -163,7 +160,7 @@ impl HostClock {
     pub fn ahead_ns(&self) -> i64 {
         match self {
             HostClock::Shared => 0,
-            HostClock::Apart(apart) => apart.before.range.middle_ns(),
+            HostClock::Apart(apart) => apart.before.0.middle_ns(),
         }
     }
 
@@ -171,8 +168,8 @@ impl HostClock {
     pub fn during(&mut self, exchange: Exchange) {
         if let HostClock::Apart(apart) = self {
             apart.during = Some(apart.during.map_or(exchange, |best| best.better(exchange)));
-            let whole = apart.asked.unwrap_or(apart.before.range);
-            apart.asked = Some(whole.touching(exchange.range));
+            let whole = apart.asked.unwrap_or(apart.before.0);
+            apart.asked = Some(whole.touching(exchange.0));
         }
     }
 
@@ -190,11 +187,11 @@ impl HostClock {
         };
         // Without one after the run, the best in between is the latest word.
         let last = apart.after.or(apart.during).unwrap_or(apart.before);
-        let mut range = apart.before.range.and(last.range);
+        let mut range = apart.before.0.and(last.0);
         if let Some(asked) = apart.asked {
             range = range.and(asked);
         }
-        let used_ns = apart.before.range.middle_ns();
+        let used_ns = apart.before.0.middle_ns();
         if can_shift {
             let ahead_ns = range.middle_ns();
             let shift_ns = used_ns.saturating_sub(ahead_ns);

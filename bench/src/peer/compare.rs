@@ -42,8 +42,7 @@ pub fn compare<E>(
                 continue;
             }
             let mut progress = Progress::start(format!("round {round}/{} {name}", plan.rounds));
-            let measured = measure(&Turn { name, round, contest: plan, guard, interrupt }, &mut progress);
-            match measured {
+            match measure(&Turn { name, round, contest: plan, guard, interrupt }, &mut progress) {
                 Ok((version, runs)) => {
                     for mut run in runs {
                         run.record.peer_version.clone_from(&version);

@@ -7,7 +7,6 @@ use super::outcome::{Label, label};
 use super::plan::{Contest, Measured, Turn};
 use crate::experiment::outcome::sum_up;
 use crate::experiment::watch::Ending;
-use crate::interrupt::Interrupt;
 use crate::measure::interest::Interest;
 use crate::measure::oracle::Oracle;
 use crate::measure::payload::{PublisherIndex, Stamp};
@@ -66,7 +65,7 @@ struct Done {
 
 /// Measures it.
 pub(super) fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
-    let Turn { name, round, contest: plan, guard, interrupt } = *turn;
+    let Turn { name, round, contest: plan, guard, .. } = *turn;
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     progress.phase("starting, connecting");
     let (python, script, clients, first) = match name.system {
@@ -93,7 +92,7 @@ pub(super) fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
     let rss = before
         .map(|usage| (usage.rss_bytes as f64 - ready.rss_before_bytes as f64) / plan.run.subscribers as f64);
     progress.phase("sending");
-    let answer = run(process, plan, ready.fan_out_pid, (interrupt, progress)).map_err(failed)?;
+    let answer = run(process, turn, ready.fan_out_pid, progress).map_err(failed)?;
     let workload = plan.run.workload();
     let (deliveries, sent) =
         read(&answer.text, &workload, plan.run.subscribers, &script_plan.sends).map_err(failed)?;
@@ -119,33 +118,28 @@ struct Answer {
 }
 
 /// Lets it go and reads all that it says.
-fn run(
-    mut process: Process,
-    plan: &Contest,
-    fan_out: u32,
-    (interrupt, progress): (&Interrupt, &mut Progress),
-) -> Result<Answer, String> {
+fn run(mut process: Process, turn: &Turn<'_>, pid: u32, progress: &mut Progress) -> Result<Answer, String> {
     let (mut stdin, mut stdout) = process.pipes().ok_or("its pipes are not there")?;
     writeln!(stdin, "go").map_err(|error| format!("it takes no orders: {error}"))?;
     let reader = spawn_plain("swarm-stdout", move || {
         let (mut first, mut rest) = (String::new(), String::new());
         let read = stdout.read_line(&mut first).and_then(|_| {
             // The figures are there: what the fan-out cost is read before it ends.
-            let usage = usage_of(fan_out).ok();
+            let usage = usage_of(pid).ok();
             drop(stdin);
             std::io::Read::read_to_string(&mut stdout, &mut rest).map(|_| usage)
         });
         read.map(|usage| Answer { text: first + &rest, usage })
     });
     let reader = reader.map_err(|error| error.to_string())?;
-    let began = Instant::now();
+    let (began, duration) = (Instant::now(), turn.contest.duration());
     while !reader.is_finished() {
         pause(LOOK_EVERY);
-        if interrupt.is_set() {
+        if turn.interrupt.is_set() {
             process.end();
         }
-        let done = (began.elapsed().as_secs_f64() / plan.duration().as_secs_f64()).min(1.0);
-        let left = plan.duration().checked_sub(began.elapsed());
+        let done = (began.elapsed().as_secs_f64() / duration.as_secs_f64()).min(1.0);
+        let left = duration.checked_sub(began.elapsed());
         progress.update(&Position { done, left, ..Position::default() });
     }
     let Ok(answer) = reader.join() else { return Err("its stdout cannot be read".into()) };
