@@ -12,7 +12,7 @@ import sys
 from rust_files import CRATES, Crate, circles, code_lines, methods
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CLIENT_WITHOUT = {"clap", "hyper", "metrics-exporter-prometheus", "tokio", "tracing-subscriber"}
+CLIENT_WITHOUT = {"clap", "hyper", "metrics-exporter-prometheus", "tracing-subscriber"}
 
 
 def figures():
@@ -35,7 +35,7 @@ def figures():
 def client_crates():
     """The name and version of each package that a program gets with the client library."""
     command = ["cargo", "tree", "--locked", "--package", "corecast", "--edges", "normal", "--prefix", "none",
-               "--no-default-features", "--features", "client"]
+               "--no-default-features", "--features", "client,ring"]
     listed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     return {tuple(line.split()[:2]) for line in listed.splitlines() if line}
 

@@ -30,7 +30,7 @@ use clones::{
 };
 use corecast::internals::limits::{DIRECT_SETTLE, HANDSHAKE_DEADLINE, HEARING_GAP_MAX};
 use corecast::{
-    ClientConfig, ErrorKind, Event, EventRef, Filter, Gap, GapReason, LocalClient, Message, Publisher,
+    ErrorKind, Event, EventRef, Filter, Gap, GapReason, LocalClient, Message, Publisher, Sessions,
     Subscriber, Topic,
 };
 use corecast_executors::{Either, Wake, end_turn, first, pause};
