@@ -10,7 +10,7 @@ Builds the release commands and makes of them, in FOLDER (target/release-files b
 
   deb      corecast_VERSION_ARCH.deb: the commands, a hardened systemd unit, /etc/corecast/broker.toml, man pages,
            completions, documentation
-  archive  corecast-VERSION-ARCH-linux.tar.gz: static commands for any distribution and for containers, with the same pages,
+  archive  corecast-VERSION-ARCH-linux.tar.gz: static commands for containers, and for hosts that look names up by files and DNS alone, with the same pages,
            a Containerfile and a seccomp profile that allows io_uring
   list     corecast-VERSION.cdx.json and corecast-bench-VERSION.cdx.json, the crates in each command (CycloneDX)
   all      all of these (the default)
