@@ -191,7 +191,7 @@ impl World {
 
     /// A client that has just come starts with history; false: it does not.
     fn starts(&mut self, client: usize) -> bool {
-        let starts = self.plan.has_history && self.history_rng.u8(0..3) > 0;
+        let starts = self.plan.has_history && self.history_rng.u8(0..8) > 0;
         if starts {
             self.start(client);
         }
