@@ -111,8 +111,9 @@ impl Base {
         self.settings.sizes_bytes.clone().unwrap_or_else(|| self.choose(choice).to_vec())
     }
 
-    /// The modes.
+    /// The modes; over an engine the proxy mode alone, unless something else is said.
     pub fn modes(&self, default: &[Mode]) -> Vec<Mode> {
+        let default = if self.settings.engine.is_some() { &[Mode::Proxy] } else { default };
         self.settings.modes.map_or_else(|| default.to_vec(), OneOrBoth::each)
     }
 

@@ -117,6 +117,9 @@ pub enum PlanError {
     /// An engine that other hosts do not reach.
     #[error("other hosts do not reach an engine that is started here: with --hosts, --engine is a URL")]
     EngineHere,
+    /// An engine, and direct publishers at a loopback address.
+    #[error("brokers tell others of no publisher at a loopback address: with --engine the mode is proxy")]
+    EngineDirect,
     /// There are more flows than agents are told of.
     #[error("topics times publishers are {0}, and agents of --hosts can be told of {FLOWS_TO_HOSTS_MAX}")]
     TopicsToHosts(usize),
@@ -143,6 +146,9 @@ impl Plan {
         match (self.options().and_then(|options| options.engine.as_ref()), self.transport()) {
             (Some(_), Transport::Tls) => return Err(PlanError::EngineTls),
             (Some(Engine::Started(_)), _) if self.hosts.is_some() => return Err(PlanError::EngineHere),
+            (Some(_), _) if self.hosts.is_none() && self.mode == Mode::Direct => {
+                return Err(PlanError::EngineDirect);
+            }
             _ => {}
         }
         match (self.transport(), self.mode) {
@@ -356,6 +362,8 @@ pub(crate) mod tests {
         assert_eq!(elsewhere.check(), Ok(()));
         let encrypted = Plan { broker: engine("nats", Transport::Tls), ..sample_plan() };
         assert_eq!(encrypted.check(), Err(PlanError::EngineTls));
+        let direct = Plan { mode: Mode::Direct, broker: engine("nats", Transport::Tcp), ..sample_plan() };
+        assert_eq!(direct.check(), Err(PlanError::EngineDirect));
         assert!(without(|plan| plan.size_bytes = 39).contains("it takes 40"));
     }
 
