@@ -31,6 +31,7 @@ class Options(TypedDict, total=False):
     overflow: Policy | None
     start: Literal["live", "last", "all"] | int | float | timedelta | None
     resume: bool | None
+    reactor: Literal["auto", "io_uring", "epoll"] | None
     queue_frames: int | None
     queue_bytes: int | None
     connect_timeout: float | None

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use corecast::{
-    ClientConfig, ConnectConfig, CoreSet, DirectConfig, Endpoint, Filter, Fingerprint, OverflowPolicy,
-    Sessions, Start, TlsClientFiles, Token,
+    Brokers, ClientConfig, ConnectConfig, CoreSet, DirectConfig, Endpoint, Filter, Fingerprint,
+    OverflowPolicy, Reactor, Sessions, Start, TlsClientFiles, Token,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -16,12 +16,12 @@ use crate::errors::{exception, invalid, invalid_text};
 /// The environment variable of the command for a token.
 const TOKEN_VARIABLE: &str = "CORECAST_TOKEN";
 
-/// The configuration that a broker's address and keyword arguments make.
+/// The configuration that a broker's address, or several with commas between them, and keyword arguments make.
 ///
 /// # Errors
 /// `TypeError` for an argument that there is not, or of another type; `InvalidError` for a value.
 pub(crate) fn client_config(broker: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<ClientConfig> {
-    let mut config = ClientConfig::new(parsed::<Endpoint>(broker)?);
+    let mut config = ClientConfig::default().broker(parsed::<Brokers>(broker)?);
     let mut tls = TlsClientFiles::default();
     let mut direct = DirectConfig::default();
     for (key, value) in options.into_iter().flatten() {
@@ -53,6 +53,10 @@ fn client_option(config: ClientConfig, key: &str, value: &Bound<'_, PyAny>) -> P
         "token_file" => config.token(Some(Token::file(path(key, value)?))),
         "sessions" => config.sessions(parsed::<Sessions>(&text(key, value)?)?),
         "overflow" => config.overflow(Some(parsed::<OverflowPolicy>(&text(key, value)?)?)),
+        "reactor" => {
+            let reactor = text(key, value)?.parse::<Reactor>();
+            config.reactor(reactor.map_err(|e| invalid_text(&format!("{key}: {e}")))?)
+        }
         "start" => config.start(start(value)?),
         "resume" => config.resume(typed(key, value, "a bool")?),
         "queue_frames" => config.queue_frames(typed(key, value, "a number")?),

@@ -91,6 +91,7 @@ def test_a_filter_is_text_or_bytes(url):
         ({"ca": "/nowhere/ca.pem"}, corecast.InvalidError, "/nowhere/ca.pem"),
         ({"key": "k.pem"}, corecast.InvalidError, "key"),
         ({"pin": "sha1:00"}, corecast.InvalidError, "sha"),
+        ({"reactor": "kqueue"}, corecast.InvalidError, "auto, io_uring or epoll"),
         ({"direct_cores": "x"}, corecast.InvalidError, "direct_cores"),
     ],
 )

@@ -156,6 +156,21 @@ def test_topics_that_go_direct_need_no_other_code(url):
         assert [int.from_bytes(subscriber.recv(), "big") for _ in range(1000)] == list(range(1000))
 
 
+@pytest.mark.parametrize("reactor", ["io_uring", "epoll"])
+def test_both_reactors_bring_messages(url, reactor):
+    with corecast.Subscriber(url, "reactor", reactor=reactor) as subscriber:
+        with corecast.Publisher(url, reactor=reactor) as publisher:
+            for n in range(1000):
+                publisher.publish("reactor", n.to_bytes(4, "big"))
+        assert [int.from_bytes(subscriber.recv(), "big") for _ in range(1000)] == list(range(1000))
+
+
+def test_one_of_several_brokers_will_do(url):
+    with corecast.Subscriber(f"tcp://127.0.0.1:1,{url}", "one.of") as subscriber, corecast.Publisher(url) as publisher:
+        publisher.publish("one.of", b"the second")
+        assert bytes(subscriber.recv()) == b"the second"
+
+
 def test_a_loop_over_a_subscriber_ends_when_it_is_closed(url):
     publisher, subscriber = pair(url, "loop")
     with publisher:
