@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PACE: Duration = Duration::from_millis(5);
 
 /// Between two looks at subscribers that share a thread.
-const LOOK_PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
 fn subscriber(config: ClientConfig) -> Subscriber {
     Subscriber::with_config(config, &[Filter::parse("n").expect("a filter")]).expect("a subscriber")
