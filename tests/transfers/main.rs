@@ -100,7 +100,7 @@ fn a_client_goes_on_at_the_next_broker_when_its_own_dies_and_comes_back_when_tha
     a.until(|page| page.sum("corecast_subscriptions") == 1);
     let now = listener.last;
     listener.until(now + 100);
-    let sent = numbers.stop();
+    let sent = numbers.stop_after_a_kill();
     listener.until(sent);
 }
 
