@@ -54,7 +54,8 @@ pub(super) fn run(args: DrainArgs) -> Result<Exit, Failure> {
         query.push(format!("to={}", encoded(&to.join(","))));
     }
     if let Some(spread) = args.spread {
-        query.push(format!("spread={}", encoded(&spread.to_string())));
+        // Of the units of a time the server does not take the nanoseconds in which nothing is written.
+        query.push(format!("spread={}us", spread.0.as_micros()));
     }
     let separator = if query.is_empty() { "" } else { "?" };
     let answer = args.operator.ask(&format!("POST /api/v1/drain{separator}{}", query.join("&")))?;

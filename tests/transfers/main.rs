@@ -34,9 +34,10 @@ use std::sync::Once;
 use broker_process::{BrokerProcess, OPERATOR_TOKEN, Transport, corecast};
 use corecast::internals::wire::{Features, Frame, greeting};
 use corecast::{Brokers, ClientConfig, Endpoint, ErrorCode, Sessions};
+use corecast_executors::pause;
 use nats_server::NatsServer;
 use nix::sys::signal::Signal;
-use numbers::{Crowd, Listener, Numbers, report};
+use numbers::{Crowd, LOOK_PAUSE, Listener, Numbers, report};
 use raw_client::{RawClient, Said};
 
 fn endpoint(broker: &BrokerProcess) -> Endpoint {
@@ -99,7 +100,7 @@ fn a_client_goes_on_at_the_next_broker_when_its_own_dies_and_comes_back_when_tha
     a.until(|page| page.sum("corecast_subscriptions") == 1);
     let now = listener.last;
     listener.until(now + 100);
-    let sent = numbers.stop();
+    let sent = numbers.stop_after_a_kill();
     listener.until(sent);
 }
 
@@ -178,6 +179,10 @@ fn clients_stay_where_they_are_while_no_other_broker_answers() {
     let numbers = Numbers::start(config);
     listener.until(20);
     drain(&a, &to, "0");
+    // The order is on its way to the thread that carries it out.
+    while a.get("/healthz").1 == "ok\n" {
+        pause(LOOK_PAUSE);
+    }
     assert_eq!(a.get("/healthz").1, "draining\n");
     assert!(a.get("/readyz").0.starts_with("HTTP/1.1 503 "));
     // They are told at once, and are served for some seconds.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use corecast::{ClientConfig, Event, Filter, GapReason, Publisher, Subscriber, Topic};
+use corecast::{ClientConfig, ErrorKind, Event, Filter, GapReason, Publisher, Subscriber, Topic};
 use corecast_executors::{pause, spawn_plain};
 
 /// Time limit of any step, on a machine that is busy with something else.
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PACE: Duration = Duration::from_millis(5);
 
 /// Between two looks at subscribers that share a thread.
-const LOOK_PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
 fn subscriber(config: ClientConfig) -> Subscriber {
     Subscriber::with_config(config, &[Filter::parse("n").expect("a filter")]).expect("a subscriber")
@@ -25,7 +25,7 @@ fn subscriber(config: ClientConfig) -> Subscriber {
 /// A publisher of numbers, from 1, until it is stopped.
 pub(crate) struct Numbers {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<u64>,
+    thread: JoinHandle<(u64, corecast::Result<()>)>,
 }
 
 impl Numbers {
@@ -42,14 +42,28 @@ impl Numbers {
                 let due = began + PACE * u32::try_from(number).expect("a test is short");
                 pause(due.saturating_duration_since(Instant::now()));
             }
-            publisher.close().expect("all was taken");
-            number
+            (number, publisher.close())
         };
         Numbers { stop, thread: spawn_plain("numbers", run).expect("a thread") }
     }
 
     /// The last number.
     pub(crate) fn stop(self) -> u64 {
+        let (number, taken) = self.end();
+        taken.expect("all was taken");
+        number
+    }
+
+    /// The same where a broker was killed, which may have had messages that it had not taken: its publisher says so.
+    pub(crate) fn stop_after_a_kill(self) -> u64 {
+        let (number, taken) = self.end();
+        if let Err(error) = taken {
+            assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+        }
+        number
+    }
+
+    fn end(self) -> (u64, corecast::Result<()>) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("no publish fails")
     }

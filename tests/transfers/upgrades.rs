@@ -85,7 +85,7 @@ fn a_broker_that_is_killed_is_a_gap_though_the_next_one_has_history() {
     kept.broker.start_again();
     let now = listener.last;
     listener.until(now + 100);
-    listener.until(numbers.stop());
+    listener.until(numbers.stop_after_a_kill());
     assert!(listener.all_gaps > 0, "nobody knows what it had taken and not delivered");
 }
 
