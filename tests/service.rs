@@ -221,7 +221,7 @@ fn sockets_for_another_process_are_left_alone_and_the_log_says_so() {
     let warning = "LISTEN_FDS is for the process 1, by LISTEN_PID, and this one is ";
     assert!(broker.log().contains(warning), "{}", broker.log());
     assert_ne!(broker.endpoint(), endpoint);
-    is_served_at(&broker.endpoint());
+    is_served_at(broker.endpoint());
 }
 
 /// Loads the profile for containers, then executes another command, to which it then applies.

@@ -1,5 +1,6 @@
 //! Two brokers with an engine between them, and two clustered nats-servers, as one peer: in runs, experiments and comparisons,
 //! on one host and on several. Without a nats-server (`scripts/peers.sh install`) nothing of it is tested, which is said.
+#![expect(clippy::print_stderr, reason = "what is not tested is said")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot read what it wants to check has failed")]
 
 mod command;
