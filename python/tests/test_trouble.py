@@ -297,7 +297,8 @@ def test_handles_that_are_forgotten_are_freed(url):
 
 def test_a_broker_that_goes_and_comes_leaves_a_gap(start_broker):
     broker = start_broker()
-    with corecast.Subscriber(broker.url, "t") as subscriber, corecast.Publisher(broker.url) as publisher:
+    with corecast.Subscriber(broker.url, "t") as subscriber:
+        publisher = corecast.Publisher(broker.url)
         connection = subscriber.connection_events()
         assert connection.recv(timeout=5).what == "connected"
         publisher.publish("t", b"before")
@@ -314,6 +315,8 @@ def test_a_broker_that_goes_and_comes_leaves_a_gap(start_broker):
         while not isinstance(events[-1], corecast.Message):
             events.append(subscriber.recv())
         assert bytes(events[-1]) == b"after"
+        with pytest.raises(corecast.LostError, match="may not have been taken"):
+            publisher.close()
 
 
 def test_resume_goes_on_where_the_connection_was_lost(url):
