@@ -41,10 +41,11 @@ fn assert_exact(broker: &BrokerProcess, lines: u64, publisher_args: &[&str]) {
     let count = lines.to_string();
     let subscriber = start(&mut forbidden(
         broker,
-        &["sub", "t", "--count", &count, "--overflow", "block", "--log", "info"],
+        &["sub", "t", "--count", &count, "--overflow", "block", "--log-level", "info"],
     ));
     let args =
-        [&["pub", "t", "--lines", "-", "--wait-subscribers", "1", "--log", "info"], publisher_args].concat();
+        [&["pub", "t", "--lines", "-", "--wait-subscribers", "1", "--log-level", "info"], publisher_args]
+            .concat();
     let mut publisher = start(forbidden(broker, &args).stdin(Stdio::piped()));
     let mut sent = String::new();
     (0..lines).for_each(|line| writeln!(sent, "{line}").expect("a string takes everything"));
