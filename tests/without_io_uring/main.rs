@@ -66,14 +66,18 @@ fn assert_exact(broker: &BrokerProcess, lines: u64, publisher_args: &[&str]) {
 fn pub_and_sub_are_exact() {
     let _watchdog = watchdog::watch("pub_and_sub_are_exact");
     for transport in [Transport::Tcp, Transport::Uds] {
-        assert_exact(&BrokerProcess::start(transport, &["--shards", "2"]), 100_000, &[]);
+        assert_exact(
+            &BrokerProcess::start(transport, &["--shards", "2", "--overflow", "block"]),
+            100_000,
+            &[],
+        );
     }
 }
 
 #[test]
 fn direct_publishers_are_exact_also_with_executors_of_their_own() {
     let _watchdog = watchdog::watch("direct_publishers_are_exact_also_with_executors_of_their_own");
-    let broker = BrokerProcess::start(Transport::Tcp, &["--mode", "direct"]);
+    let broker = BrokerProcess::start(Transport::Tcp, &["--mode", "direct", "--overflow", "block"]);
     assert_exact(&broker, 50_000, &["--overflow", "block"]);
     assert_exact(&broker, 50_000, &["--overflow", "block", "--cores", "all"]);
 }
