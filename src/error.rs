@@ -73,6 +73,16 @@ impl Error {
         Error { field: Some(field), ..self }
     }
 
+    /// The same error for one more who asks: its cause is in its words.
+    #[cfg(feature = "client")]
+    pub(crate) fn repeated(&self) -> Self {
+        let context = match &self.source {
+            Some(source) => format!("{}: {source}", self.context),
+            None => self.context.clone(),
+        };
+        Error { kind: self.kind, field: self.field, context, source: None }
+    }
+
     /// The field of the configuration that has to change, as `BrokerConfig` or `ClientConfig` name it. The error's text
     /// begins with it.
     pub fn field(&self) -> Option<&'static str> {

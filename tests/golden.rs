@@ -293,6 +293,6 @@ fn the_greeting_has_the_bytes_of_version_1() {
     // "CORECAST", highest and lowest version, features.
     let plain = greeting::offering(Features::NONE);
     assert_eq!(hex(&plain), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 00*4")));
-    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 1f000000")));
+    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 3f000000")));
     assert_eq!(greeting::GREETING_BYTES, 16);
 }

@@ -28,7 +28,7 @@ use super::uncovered::Uncovered;
 use crate::auth::Secret;
 use crate::client::config::ClientConfig;
 use crate::client::message::GapReason;
-use crate::error::{Error, ErrorCode, ErrorKind};
+use crate::error::{Error, ErrorCode};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
 use crate::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT, HEARTBEAT_DEFAULT, WELCOME_BYTES_MAX};
@@ -44,8 +44,8 @@ pub(in crate::client) enum ClientPhase {
     Opening,
     /// Welcomed.
     Open,
-    /// It will not be tried again. Kept as text and kind, for everybody who asks.
-    Failed(ErrorKind, String),
+    /// It will not be tried again. Kept for everybody who asks.
+    Failed(Rc<Error>),
 }
 
 /// The terms of the broker's welcome.
@@ -141,7 +141,7 @@ impl State {
     /// `Err` once the session has failed for good.
     pub(in crate::client) fn alive(&self) -> Result<(), Error> {
         match &self.phase {
-            ClientPhase::Failed(kind, text) => Err(Error::new(*kind, text.clone())),
+            ClientPhase::Failed(error) => Err(error.repeated()),
             _ => Ok(()),
         }
     }
@@ -360,7 +360,7 @@ impl State {
 
     /// It is not tried again.
     pub(super) fn fail(&mut self, error: &Error) {
-        self.phase = ClientPhase::Failed(error.kind(), error.to_string());
+        self.phase = ClientPhase::Failed(Rc::new(error.repeated()));
     }
 
     /// A frame that is meant for this end.
