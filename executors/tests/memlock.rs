@@ -9,7 +9,7 @@ mod other_user;
 use std::error::Error as _;
 use std::io::Write as _;
 
-use corecast_executors::{Pool, PoolConfig, PoolError, ShardContext, Sockets, start};
+use corecast_executors::{Pool, PoolConfig, PoolError, Reactor, ShardContext, Sockets, start};
 
 /// The usual limit, in KiB.
 const USUAL_KIB: u64 = 8 * 1024;
@@ -30,7 +30,7 @@ fn is_run_as_another_user(test: &str, memlock_kib: u64) -> bool {
 
 /// A pool whose shards wait for the end.
 fn idle_pool(shards: usize, sockets: Sockets) -> Result<Pool<()>, PoolError> {
-    let config = PoolConfig { shards, sockets, ..PoolConfig::single("memlock") };
+    let config = PoolConfig { shards, sockets, reactor: Reactor::IoUring, ..PoolConfig::single("memlock") };
     start(
         &config,
         |mut context: ShardContext<()>| async move { while context.commands.recv().await.is_some() {} },

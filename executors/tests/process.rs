@@ -28,7 +28,7 @@ fn config(shards: usize) -> PoolConfig {
         shards,
         idle: Idle::Park,
         sockets: Sockets::Few,
-        reactor: Reactor::Auto,
+        reactor: Reactor::IoUring,
         link_capacity: 4,
     }
 }
@@ -119,6 +119,33 @@ fn a_low_memlock_limit_is_named() {
         let said = with_causes(&error);
         assert!(said.contains("the memlock limit is 65536 bytes, an executor needs 524288"), "{said}");
         assert!(said.contains("ulimit -l"), "{said}");
+        return;
+    }
+    child::run_to_success(TEST);
+}
+
+#[test]
+fn where_no_memory_may_be_locked_a_pool_that_may_choose_waits_with_epoll() {
+    const TEST: &str = "where_no_memory_may_be_locked_a_pool_that_may_choose_waits_with_epoll";
+    if child::is_child_of(TEST) {
+        setrlimit(Resource::RLIMIT_MEMLOCK, 65_536, 65_536).unwrap();
+        let _watchdog = watchdog::watch(TEST, Duration::from_secs(30));
+        assert!(idle_pool(1).is_err(), "there is no ring");
+        let (done, mut ends) = link(2);
+        let config = PoolConfig { reactor: Reactor::Auto, ..config(2) };
+        let pool = start(&config, move |mut context: ShardContext<()>| {
+            let done = done.clone();
+            async move {
+                let task = spawn_local(async { 7 });
+                let earlier = context.ticks.next().await.unwrap();
+                let later = context.ticks.next().await.unwrap();
+                assert!(later.now > earlier.now);
+                done.try_send(task.await).unwrap();
+            }
+        });
+        let pool = pool.unwrap();
+        assert_eq!([ends.recv_blocking(), ends.recv_blocking()], [Some(7), Some(7)]);
+        pool.stop().unwrap();
         return;
     }
     child::run_to_success(TEST);
