@@ -59,7 +59,7 @@ check() {
 }
 
 check --locked bans licenses sources
-if ! timeout 120 "$deny" --locked --config "$PWD/deny.toml" fetch db 2>"$target/deny.log"; then
+if ! timeout 40 "$deny" --locked --config "$PWD/deny.toml" fetch db 2>"$target/deny.log"; then
     tail -3 "$target/deny.log" >&2
     echo "warning: NO DATABASE OF WEAKNESSES: dependencies are NOT CHECKED for those that are known" >&2
     exit 0

@@ -274,7 +274,8 @@ impl Native {
                 Said::Message(payload) if payload != forbidden => {}
                 Said::End => return outcome.expect("an error, which is the last frame"),
                 Said::Refused(ErrorCode::Unauthenticated) => outcome = Some(Outcome::NotLetIn),
-                Said::Up(..) | Said::Ticket(..) | Said::Other => {}
+                // The answer to the ping of a fence that came first.
+                Said::Pong | Said::Up(..) | Said::Ticket(..) | Said::Other => {}
                 other => panic!("{other:?} in the place of the end"),
             }
         }
