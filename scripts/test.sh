@@ -6,7 +6,7 @@ usage() {
     cat <<'TEXT'
 usage: scripts/test.sh [-h] [ARGUMENT...]
 
-Builds the tests, with the commands and examples that some of them run, and runs all of them. ARGUMENTs go to `cargo test`
+Builds the commands and examples, which some tests run, and runs all tests. ARGUMENTs go to `cargo test`
 (scripts/test.sh --test wire). Needs a Rust toolchain, cc, make, python3 for the client written in Python, openssl for
 its certificates and its client, a package index
 for pyzmq, which brings its own libzmq (scripts/python-env.sh puts it into the target folder, once), and a host that can
@@ -26,8 +26,12 @@ need cargo cc make python3 openssl
 
 target=${CARGO_TARGET_DIR:-target}
 log=$target/test.log
-# All of it in one command, so that the library and its unit tests, each of which takes one core, are built side by side.
-cargo test --workspace --locked --no-run
+if [ $# -eq 0 ]; then
+    # All of it in one command, so that the library and its unit tests, each of which takes one core, are built side by side.
+    cargo test --workspace --locked --no-run
+else
+    cargo build --workspace --bins --examples --locked
+fi
 if ! "$target/debug/corecast" doctor --jitter 0; then
     echo "error: this host cannot run executors, so most tests would fail: see the fixes above" >&2
     exit 1
