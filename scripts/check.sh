@@ -77,9 +77,9 @@ scripts/deny.sh
 echo "== cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# Alone, each feature must do without the dependencies of the others. Everything else here builds them together: those of the
-# command above (cli), and those that programs have by default below (client, ring).
-for features in "" stream broker nats; do
+# Alone, each feature must do without the dependencies of the others. Everything else here builds them together, and rustdoc does not look
+# into bodies.
+for features in "" client stream broker nats cli; do
     echo "== cargo clippy, features: ${features:-none}"
     cargo clippy --package corecast --lib --no-default-features --features "$features" --locked --quiet -- -D warnings
 done
