@@ -117,9 +117,10 @@ impl BrokerProcess {
         }
     }
 
-    /// Starts it again at the same address, after it has ended.
+    /// Starts it again at the same addresses, after it has ended.
     pub(crate) fn start_again(&mut self) {
         assert!(self.ended, "the one before must have ended");
+        self.line.keep_ports(&self.endpoints[1..]);
         let (child, ready) = self.line.launch(&self.endpoint);
         assert_eq!(ready.endpoints[0], self.endpoint);
         (self.child, self.metrics, self.ended) = (child, ready.metrics, false);
@@ -317,6 +318,19 @@ impl Line {
         let (endpoints, zmtp) = (listed("endpoints"), listed("zmtp"));
         let metrics = ready["metrics"].as_str().expect("it says where its metrics are");
         (child, Ready { endpoints, zmtp, metrics: metrics.parse().expect("an address in digits") })
+    }
+
+    /// Names the ports that it was given for its further addresses: the next one is to listen there.
+    fn keep_ports(&mut self, endpoints: &[String]) {
+        let options = self.args.iter_mut().scan(false, |is_listen, arg| {
+            let is_address = std::mem::replace(is_listen, arg == "--listen");
+            Some(is_address.then_some(arg))
+        });
+        for (address, endpoint) in options.flatten().zip(endpoints) {
+            if address.ends_with(":0") {
+                endpoint.clone_into(address);
+            }
+        }
     }
 
     fn log(&self) -> String {

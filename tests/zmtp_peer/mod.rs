@@ -140,11 +140,14 @@ impl ZmtpPeer {
         }
     }
 
-    /// The next message's parts.
+    /// The next message's parts. A PING before it, which a busy machine has the door send, is answered.
     pub(crate) fn message(&mut self) -> Vec<Vec<u8>> {
-        match self.hear() {
-            Said::Message(parts) => parts,
-            other => unreachable!("a message, not {other:?}"),
+        loop {
+            match self.hear() {
+                Said::Message(parts) => return parts,
+                Said::Command(name, data) if name == "PING" => self.send(&command_of(b"PONG", &data[2..])),
+                other => unreachable!("a message, not {other:?}"),
+            }
         }
     }
 
