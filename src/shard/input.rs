@@ -153,6 +153,9 @@ impl Shard {
         if has_changed {
             self.watches.changed(filter);
         }
+        if !wanted {
+            self.starts.on_cancelled(&self.base, id, filter);
+        }
         subscribed != Subscribed::Refused
     }
 
@@ -228,8 +231,8 @@ impl Shard {
             {
                 let lost = shown_tickets::on_shown(&mut self.base, id, ticket);
                 let mut revocation = Revocation::from(
-                    &mut self.membership,
-                    &mut self.demand,
+                    (&mut self.membership, &mut self.demand),
+                    &mut self.starts,
                     &mut self.watches,
                     &mut self.publishers,
                 );

@@ -2,6 +2,7 @@
 
 use super::base::Base;
 use super::demand::Demand;
+use super::history::Starts;
 use super::judgement::Held;
 use super::membership::{Membership, Subscribed};
 use super::publishers::Publishers;
@@ -16,6 +17,7 @@ use crate::wire::Frame;
 pub(super) struct Revocation<'a> {
     membership: &'a mut Membership,
     demand: &'a mut Demand,
+    starts: &'a mut Starts,
     watches: &'a mut Watches,
     publishers: &'a mut Publishers,
 }
@@ -23,12 +25,12 @@ pub(super) struct Revocation<'a> {
 impl<'a> Revocation<'a> {
     /// Revocation of what these parts know.
     pub(super) fn from(
-        membership: &'a mut Membership,
-        demand: &'a mut Demand,
+        (membership, demand): (&'a mut Membership, &'a mut Demand),
+        starts: &'a mut Starts,
         watches: &'a mut Watches,
         publishers: &'a mut Publishers,
     ) -> Self {
-        Revocation { membership, demand, watches, publishers }
+        Revocation { membership, demand, starts, watches, publishers }
     }
 
     /// Takes from a session the watch, or one subscriber's subscription, that it holds without a right, and tells it so. A session
@@ -61,6 +63,7 @@ impl<'a> Revocation<'a> {
             base.give_subscription_back(id);
             self.watches.changed(filter);
         }
+        self.starts.on_cancelled(base, id, filter);
         let (kind, filter) = (filter.wire_kind(), filter.as_bytes());
         base.answer_behind(id, &Frame::Unsubscribe { filter, request: 0, subscriber: subscriber.0, kind });
     }

@@ -360,8 +360,8 @@ impl Shard {
                 }
                 Consequence::Loss(id, held) => {
                     Revocation::from(
-                        &mut self.membership,
-                        &mut self.demand,
+                        (&mut self.membership, &mut self.demand),
+                        &mut self.starts,
                         &mut self.watches,
                         &mut self.publishers,
                     )

@@ -177,10 +177,7 @@ impl SessionBook {
 
     /// True if a message may reach this session now.
     pub(crate) fn may_get(&self, message: &Message) -> bool {
-        // What was pushed of its history may follow a subscription that is cancelled meanwhile (seed 566): clients leave it out.
-        let stands = |s: &Subscribed| {
-            s.is_asked_for(message) && (s.over.is_none() || s.start.is_some() && s.since.is_none())
-        };
+        let stands = |s: &Subscribed| s.is_asked_for(message) && s.over.is_none();
         message.taken && self.matching(message.topic).any(stands)
     }
 

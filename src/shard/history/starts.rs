@@ -3,7 +3,7 @@
 //! what comes behind it is live, and waits. History is sent in parts, the next one when the last has left; then what has waited
 //! follows it, and the session is like any other. Owned by a shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,10 +42,20 @@ struct Starting {
     missing: u32,
     /// Those that have come, to be answered when they are in force.
     subscriptions: Vec<RequestId>,
+    /// Filters of theirs, once all have come, that nobody has cancelled: its history is of these.
+    filters: BTreeSet<Filter>,
     /// Those that have come since: they come into force when it has all of its history.
     later: Vec<RequestId>,
     /// The history, once all shards route to the session.
     replay: Option<Replay>,
+}
+
+impl Starting {
+    /// All of its subscriptions have come, and are asked of all neighbours. What comes from now on is later.
+    fn ask(&mut self, base: &Base, id: SessionId) {
+        let session = base.sessions.get(id);
+        self.filters.extend(session.into_iter().flat_map(|s| s.subscriptions.filters().keys()).cloned());
+    }
 }
 
 /// All that start.
@@ -100,6 +110,7 @@ impl Starts {
             request: Some(request),
             missing: subscriptions,
             subscriptions: Vec::new(),
+            filters: BTreeSet::new(),
             later: Vec::new(),
             replay: None,
         };
@@ -124,6 +135,7 @@ impl Starts {
             request: None,
             missing: 0,
             subscriptions: Vec::new(),
+            filters: BTreeSet::new(),
             later: Vec::new(),
             replay: None,
         };
@@ -169,10 +181,19 @@ impl Starts {
         starting.subscriptions.extend(request);
         starting.missing -= 1;
         if starting.missing == 0 {
+            starting.ask(base, id);
             self.asked.add(demand.changes(), id);
             self.on_confirmed(base, (membership, demand));
         }
         true
+    }
+
+    /// A session has subscribed to this filter no longer: no more of its history is sent.
+    pub(in crate::shard) fn on_cancelled(&mut self, base: &Base, id: SessionId, filter: &Filter) {
+        let Some(starting) = self.starting.get_mut(&id) else { return };
+        if base.sessions.get(id).is_none_or(|session| !session.subscriptions.filters().contains(filter)) {
+            starting.filters.remove(filter);
+        }
     }
 
     /// Neighbours have confirmed something: sessions to which all of them route begin with their history.
@@ -197,7 +218,7 @@ impl Starts {
         let (Some(starting), Some(session)) = (self.starting.get_mut(&id), base.sessions.get_mut(id)) else {
             return;
         };
-        let filters: Arc<[Filter]> = session.subscriptions.filters().keys().cloned().collect();
+        let filters: Arc<[Filter]> = starting.filters.iter().cloned().collect();
         session.egress.park();
         let since = match (starting.start, &starting.resumes) {
             (Start::Since(time), _) => now.saturating_sub(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
@@ -310,7 +331,12 @@ impl Starts {
         }
         for (id, ticks) in std::mem::take(&mut self.gathering) {
             match ticks {
-                0 => self.asked.add(demand.changes(), id),
+                0 => {
+                    if let Some(starting) = self.starting.get_mut(&id) {
+                        starting.ask(base, id);
+                    }
+                    self.asked.add(demand.changes(), id);
+                }
                 _ => self.gathering.push((id, ticks - 1)),
             }
         }
@@ -324,14 +350,8 @@ impl Starts {
         (membership, demand): (&mut Membership, &mut Demand),
         id: SessionId,
     ) {
-        let Some(mut replay) = self.starting.get_mut(&id).and_then(|starting| starting.replay.take()) else {
-            return;
-        };
-        let progress = go_on(base, id, &mut replay);
-        if let Some(starting) = self.starting.get_mut(&id) {
-            starting.replay = Some(replay);
-        }
-        match progress {
+        let Some(Starting { filters, replay: Some(replay), .. }) = self.starting.get_mut(&id) else { return };
+        match go_on(base, id, (filters, replay)) {
             Progress::Waits => {}
             Progress::IsLate => self.late.push(id),
             Progress::Done => self.end(base, (membership, demand), id),
@@ -385,7 +405,7 @@ enum Progress {
 }
 
 /// Sends a session the next part of its history, if that is there and all before it has left.
-fn go_on(base: &mut Base, id: SessionId, replay: &mut Replay) -> Progress {
+fn go_on(base: &mut Base, id: SessionId, (filters, replay): (&BTreeSet<Filter>, &mut Replay)) -> Progress {
     for _ in 0..PAGES_PER_TURN {
         let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening()) else {
             return Progress::Waits;
@@ -395,10 +415,9 @@ fn go_on(base: &mut Base, id: SessionId, replay: &mut Replay) -> Progress {
             return Progress::Waits;
         }
         let encoding = session.kind.encoding();
-        let filters = session.subscriptions.filters();
         let (is_zmtp, zmtp_last) = (session.kind.is_zmtp(), &base.config.zmtp_last);
         let is_wanted = |topic: &Bytes| {
-            filters.keys().any(|filter| filter.matches(topic))
+            filters.iter().any(|filter| filter.matches(topic))
                 && (!is_zmtp || zmtp_last.iter().any(|filter| filter.matches(topic)))
         };
         let (gathered, is_done) = gather(replay, encoding, is_wanted);

@@ -164,6 +164,27 @@ fn subscriptions_may_come_and_go_while_history_is_sent() {
 }
 
 #[test]
+fn history_is_of_the_subscriptions_of_the_start_alone() {
+    let mut rig = rig(3, &["kept"], QueueBounds::default());
+    let publisher = rig.open(1, OverflowPolicy::DropOldest);
+    rig.say(1, publisher, &["a", "b", "c"].map(|topic| message(topic, 1)));
+    rig.travel();
+    let id = starts(&mut rig, Start::All, &["a", "b"]);
+    // All of these come before its neighbours have confirmed the first two.
+    rig.say(0, id, &[unsubscribe("b", 3), subscribe("c", 4), subscribe("b", 5)]);
+    rig.travel();
+    rig.say(1, publisher, &["a", "b", "c"].map(|topic| message(topic, 2)));
+    rig.travel();
+    let heard = rig.hears(0, id);
+    for (part, is_heard) in
+        [("a=1", true), ("b=1", false), ("c=1", false), ("a=2", true), ("b=2", true), ("c=2", true)]
+    {
+        assert_eq!(heard.contains(part), is_heard, "{part}: {heard}");
+    }
+    rig.audit();
+}
+
+#[test]
 fn nothing_of_a_subscription_follows_the_answer_to_its_end_while_history_is_sent() {
     let mut rig = rig(2, &["kept=1h"], QueueBounds::default());
     let publisher = rig.open(0, OverflowPolicy::DropOldest);
