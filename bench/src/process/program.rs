@@ -5,10 +5,14 @@ use super::error::StartError;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The environment variable that names a Python with pyzmq.
+/// The environment variable that names a Python with pyzmq, or with our own package.
 pub const PYTHON_VARIABLE: &str = "CORECAST_BENCH_PYTHON";
 /// The command that gets what is missing.
 pub const INSTALL: &str = "scripts/peers.sh install";
+/// The command that makes a Python with our own package.
+pub const PACKAGE: &str = "scripts/python-package.sh --env";
+/// The Pythons that it makes, within the target folder: in a part of it, or beside the sources.
+const PACKAGE_PYTHONS: [&str; 2] = ["python/test-env/bin/python", "../python/target/test-env/bin/python"];
 /// Folders of servers that are not on everybody's PATH.
 const SERVER_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 /// Folder of the pinned servers, within the target folder.
@@ -44,6 +48,19 @@ pub fn find_pyzmq() -> Result<PathBuf, StartError> {
 pub fn find_zenoh() -> Result<PathBuf, StartError> {
     let found = pythons(PINNED_PYTHON).into_iter().find(|python| has_module(python, "zenoh"));
     found.ok_or_else(|| StartError::Missing { program: "a Python with Zenoh".into(), fix: INSTALL.into() })
+}
+
+/// A Python that has our own package: what the variable names, what `scripts/python-package.sh` made, else that of the PATH.
+pub fn find_package() -> Result<PathBuf, StartError> {
+    let candidates = match std::env::var_os(PYTHON_VARIABLE) {
+        Some(named) => vec![PathBuf::from(named)],
+        None => PACKAGE_PYTHONS.iter().filter_map(|made| in_target(made)).chain(["python3".into()]).collect(),
+    };
+    let found = candidates.into_iter().find(|python| has_module(python, "corecast"));
+    found.ok_or_else(|| StartError::Missing {
+        program: "a Python with the package corecast".into(),
+        fix: format!("{PACKAGE}, or name one with {PYTHON_VARIABLE}"),
+    })
 }
 
 /// The one of the target folder, then that of the PATH.
