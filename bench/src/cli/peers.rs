@@ -70,7 +70,7 @@ Examples:
     corecast-bench peers --peers corecast-python,pyzmq-proxy --rate 4 --flood-messages 0 --sessions per-executor \\
       --assert 'ratio.pyzmq_proxy.last_subscriber_us.median <= 0.25' --assert 'lost == 0'
   Clients that may not use io_uring, beside those that do
-    corecast-bench peers --peers corecast-epoll,corecast --clients native --subscribers 64 \\
+    corecast-bench peers --peers corecast-epoll,corecast --clients native --subscribers 64 --flood-messages 100000 \\
       --assert 'ratio.corecast.last_subscriber_us.median <= 1.3' --assert 'ratio.corecast.deliveries_per_s >= 0.7'
   Another build of ours, to see what a change did
     corecast-bench peers --peers corecast --before OTHER/target/release/corecast --rounds 5 \\

@@ -159,8 +159,8 @@ impl Settings {
         self.duration.map(Amount::Duration).or(self.messages.map(Amount::Messages))
     }
 
-    /// The options among `names` that something was said about.
-    pub fn said_among(&self, names: &[&'static str]) -> Option<&'static str> {
+    /// The first option among these, which have spaces between them, that something was said about.
+    pub fn said_among(&self, names: &'static str) -> Option<&'static str> {
         let said = |name: &str| match name {
             "mode" => self.modes.is_some(),
             "subscribers" => self.subscribers.is_some(),
@@ -176,7 +176,7 @@ impl Settings {
             "topics" => self.shared.topics.is_some(),
             _ => false,
         };
-        names.iter().copied().find(|name| said(name))
+        names.split(' ').find(|name| said(name))
     }
 }
 

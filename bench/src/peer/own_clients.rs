@@ -5,6 +5,7 @@
 use super::name::{PeerName, System};
 use super::outcome::{Label, label};
 use super::plan::{Contest, Measured, Turn};
+use super::start;
 use crate::experiment::outcome::sum_up;
 use crate::experiment::watch::Ending;
 use crate::measure::interest::Interest;
@@ -12,7 +13,6 @@ use crate::measure::oracle::Oracle;
 use crate::measure::payload::{PublisherIndex, Stamp};
 use crate::measure::process::{Usage, usage_of};
 use crate::measure::workload::{TopicChoice, Workload};
-use crate::process::broker;
 use crate::process::child::{Process, Program};
 use crate::process::error::StartError;
 use crate::process::program::{find_package, find_pyzmq, find_zenoh};
@@ -22,7 +22,7 @@ use crate::results::Deliveries;
 use crate::swarm::reports::Sent;
 use crate::swarm::schedule::messages_in;
 use crate::swarm::topics::Topics;
-use corecast::{Endpoint, Mode};
+use corecast::Endpoint;
 use corecast_executors::{MonotonicNs, pause, spawn_plain};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -72,48 +72,33 @@ struct Done {
 }
 
 /// The clients of a peer: a Python that has them, its script, their name in records, and the word before the plan.
-struct OwnClients {
-    python: PathBuf,
-    script: &'static str,
-    name: &'static str,
-    first: Option<&'static str>,
+type OwnClients = (PathBuf, &'static str, &'static str, Option<&'static str>);
+
+fn clients_of(system: System) -> Result<OwnClients, StartError> {
+    Ok(match system {
+        System::Zenoh => (find_zenoh()?, ZENOH, "zenoh", None),
+        System::CorecastPython => (find_package()?, PACKAGE, "python", None),
+        System::PyzmqProxy => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("proxy")),
+        _ => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("direct")),
+    })
 }
 
-impl OwnClients {
-    fn of(system: System) -> Result<Self, StartError> {
-        let (python, script, name, first) = match system {
-            System::Zenoh => (find_zenoh()?, ZENOH, "zenoh", None),
-            System::CorecastPython => (find_package()?, PACKAGE, "python", None),
-            System::PyzmqProxy => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("proxy")),
-            _ => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("direct")),
-        };
-        Ok(OwnClients { python, script, name, first })
+/// Starts a script with this plan. Their files are in the folder.
+fn start_script(
+    (python, script, _, first): OwnClients,
+    plan: &ScriptPlan,
+    folder: &Path,
+    guard: Option<&Path>,
+) -> std::io::Result<Process> {
+    let (file, plan_file) = (folder.join("peer.py"), folder.join("plan.json"));
+    let plan = serde_json::to_string(plan)?;
+    for (path, text) in [(&file, script), (&folder.join("swarm.py"), SWARM), (&plan_file, &plan)] {
+        std::fs::write(path, text)?;
     }
-
-    /// Starts the script with this plan. Its files are in the folder.
-    fn start(self, plan: &ScriptPlan, folder: &Path, guard: Option<&Path>) -> std::io::Result<Process> {
-        let (file, plan_file) = (folder.join("peer.py"), folder.join("plan.json"));
-        let plan = serde_json::to_string(plan)?;
-        for (path, text) in [(&file, self.script), (&folder.join("swarm.py"), SWARM), (&plan_file, &plan)] {
-            std::fs::write(path, text)?;
-        }
-        let mut args = vec![file.into_os_string()];
-        args.extend(self.first.map(Into::into));
-        args.push(plan_file.into_os_string());
-        Process::start(&Program { name: "it", file: self.python, args, stdin: true, stdout: true }, guard)
-    }
-}
-
-/// Our broker, for the peer that is our own package: the script of any other starts what fans out itself.
-fn own_broker(turn: &Turn<'_>) -> Result<Option<Server>, StartError> {
-    let Turn { name, contest, guard, .. } = *turn;
-    if name.system != System::CorecastPython {
-        return Ok(None);
-    }
-    match contest.elsewhere(name) {
-        Some(elsewhere) => Ok(Some(elsewhere.server())),
-        None => broker::start(&contest.broker_options(name), Mode::Proxy, None, guard).map(Some),
-    }
+    let mut args = vec![file.into_os_string()];
+    args.extend(first.map(Into::into));
+    args.push(plan_file.into_os_string());
+    Process::start(&Program { name: "it", file: python, args, stdin: true, stdout: true }, guard)
 }
 
 /// Measures it.
@@ -121,14 +106,15 @@ pub(super) fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
     let Turn { name, round, contest: plan, guard, .. } = *turn;
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     progress.phase("starting, connecting");
-    let clients = OwnClients::of(name.system)?;
-    let clients_name = clients.name;
-    let broker = own_broker(turn)?;
+    let own = clients_of(name.system)?;
+    let clients = own.2;
+    // The script of any other starts what fans out itself.
+    let broker = (name.system == System::CorecastPython).then(|| start::server(turn)).transpose()?;
     let empty = broker.as_ref().and_then(|broker| broker.usage().ok().flatten());
     let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
     let script_plan = script_plan(plan, name, broker.as_ref());
-    let started = clients.start(&script_plan, folder.path(), guard);
-    let mut process = started.map_err(|error| failed(error.to_string()))?;
+    let process = start_script(own, &script_plan, folder.path(), guard);
+    let mut process = process.map_err(|error| failed(error.to_string()))?;
     let line = process.first_line().map_err(|error| failed(error.to_string()))?;
     let ready: Ready = serde_json::from_str(&line).map_err(|_| failed(format!("it says `{line}`")))?;
     let (pid, empty_rss_bytes) = match &broker {
@@ -153,7 +139,7 @@ pub(super) fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
     let own = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
     let endpoint = broker.as_ref().map_or(own, |broker| broker.subscribe_at.clone());
     let mut run = sum_up(&plan.plan_of(name, endpoint), sent, deliveries, ending);
-    let about = Label { name, round, clients: clients_name, rss_per_subscriber_bytes: rss };
+    let about = Label { name, round, clients, rss_per_subscriber_bytes: rss };
     label(&about, before.zip(answer.usage), &mut run.record);
     run.record.reactor = broker.map(|_| plan.run.reactor.to_string());
     let note = format!("own clients, in Python: a process for each of {} cores", plan.threads);
