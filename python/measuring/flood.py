@@ -71,9 +71,10 @@ def rate(seconds, receive):
 
 def receive_by_package(url, many, seconds):
     import corecast
+    from corecast import Gap, Message
 
     def account(events):
-        gaps = [event for event in events if type(event) is corecast.Gap]
+        gaps = [event for event in events if type(event) is Gap]
         return len(events) - len(gaps), sum(gap.missed or 0 for gap in gaps)
 
     with corecast.Subscriber(url, TOPIC) as subscriber:
@@ -82,7 +83,7 @@ def receive_by_package(url, many, seconds):
 
         def one():
             event = subscriber.recv()
-            return (1, 0) if type(event) is corecast.Message else account([event])
+            return (1, 0) if type(event) is Message else account([event])
 
         return rate(seconds, one)
 
