@@ -1,145 +1,126 @@
 #!/usr/bin/env python3
-"""Messages a second that one Python process receives from a flood: corecast one by one and by `recv_many`, and pyzmq through
-libzmq's proxy. Prints a table of the medians of some rounds, each kind in turn.
+"""Measures the package beside pyzmq: the same machine, the same call, the same payloads, in turns.
 
-usage: python/measure.py [--bin corecast] [--bytes 64] [--seconds 3] [--rounds 3]
+usage: python/measure.py [ROW…] [--bin FOLDER] [--rounds 5] [--seconds 3] [--pin] [--json FILE] [--wheel FILE]
+
+Each row prints what it did and its figures, with the target of each; without ROW it measures all.
+
+  flood     messages of 64 bytes a second that one process receives: by `recv` and by `recv_many`, and pyzmq through libzmq's
+            proxy. Each system has two sources: its own publisher in Python, and the fastest that there is (`corecast pub`; blocks
+            of ready ZMTP frames from a bare socket). Ours from either is held against the better of theirs.
+  large     payloads of 1 MiB to 4 processes over Unix sockets: through broker and proxy, and straight from the publisher.
+            Nothing is dropped: a few messages are on their way to the slowest process.
+  swarm     the ancestor's experiment in Python, which `corecast-bench peers` makes: 512 subscribers, 4 messages a second, the
+            time to the last of them
+  memory    resident memory of an idle subscriber on a shared session
+  import    time of `import corecast`
+  wheel     size of the wheel
+
+Needs the package, pyzmq, and for `swarm` corecast-bench beside corecast (scripts/python-package.sh --env makes such a Python).
+Exit code: 0 if all targets are met, 1 if one is missed or was not measured, 2 for wrong usage.
 """
 
 import argparse
+import importlib
+import importlib.metadata
 import json
-import multiprocessing
 import os
-import statistics
-import subprocess
-import time
+import pathlib
+import platform
+import sys
 
-TOPIC = "flood.measured"
+HERE = pathlib.Path(__file__).resolve().parent
+# The package is the one that was installed, and not its sources beside this file.
+sys.path[:] = [place for place in sys.path if pathlib.Path(place or ".").resolve() != HERE]
+sys.path.insert(0, str(HERE / "measuring"))
+
+from cost import row_import, row_memory, row_wheel  # noqa: E402
+from flood import row_flood  # noqa: E402
+from large import row_large  # noqa: E402
+from processes import Failed  # noqa: E402
+from swarm import row_swarm  # noqa: E402
+
+ROWS = {
+    "flood": row_flood, "large": row_large, "swarm": row_swarm, "memory": row_memory, "import": row_import, "wheel": row_wheel,
+}
 
 
-def flood_corecast(url, payload_bytes):
-    import corecast
-
-    publisher, payload = corecast.Publisher(url), bytes(payload_bytes)
-    while True:
-        publisher.publish(TOPIC, payload)
-
-
-def flood_pyzmq(url, payload_bytes):
+def about(options):
+    """Where it is measured, and of what."""
+    with open("/proc/loadavg", encoding="ascii") as loadavg:
+        load = loadavg.read().split()[0]
+    versions = {"Python": platform.python_version(), "Linux": platform.release()}
+    for name in ("corecast", "pyzmq"):
+        versions[name] = importlib.metadata.version(name)
     import zmq
 
-    socket, message = zmq.Context().socket(zmq.PUB), [TOPIC.encode(), bytes(payload_bytes)]
-    socket.connect(url)
-    while True:
-        socket.send_multipart(message)
+    versions["libzmq"] = zmq.zmq_version()
+    cores = f"receivers on {sorted(options.receiver_cores)}, all else on {sorted(options.other_cores)}"
+    text = ", ".join(f"{name} {version}" for name, version in versions.items())
+    print(f"{text}; {options.corecast}; cores: {cores}; load {load}")
+    return {"versions": versions, "command": options.corecast, "cores": cores, "load": load}
 
 
-def proxy_pyzmq(ports):
-    import zmq
-
-    context = zmq.Context()
-    ends = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
-    ports.send([end.bind_to_random_port("tcp://127.0.0.1") for end in ends])
-    zmq.proxy(*ends)
-
-
-def rate(seconds, receive):
-    """Messages a second that `receive` takes, which returns how many there were."""
-    until = time.monotonic() + 1
-    while time.monotonic() < until:
-        receive()
-    count, began = 0, time.monotonic()
-    while time.monotonic() < began + seconds:
-        for _ in range(100):
-            count += receive()
-    return count / (time.monotonic() - began)
-
-
-def corecast_one(subscriber):
-    import corecast
-
-    return 1 if type(subscriber.recv()) is corecast.Message else 0
-
-
-def corecast_many(subscriber):
-    import corecast
-
-    return sum(type(event) is corecast.Message for event in subscriber.recv_many())
-
-
-def measure_corecast(options, receive, flood):
-    import corecast
-
-    line = [options.bin, "broker", "-o", "json", "--listen", "tcp://127.0.0.1:0", "--metrics", "127.0.0.1:0", "--shards", "1"]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as broker:
-        url = json.loads(broker.stdout.readline())["endpoints"][0]
-        with corecast.Subscriber(url, TOPIC) as subscriber:
-            stop = flood(options, url)
-            try:
-                return rate(options.seconds, lambda: receive(subscriber))
-            finally:
-                stop()
-                broker.kill()
-
-
-def by_python(flood):
-    def start(options, url):
-        process = multiprocessing.get_context("spawn").Process(target=flood, args=(url, options.bytes))
-        process.start()
-        return process.kill
-
-    return start
-
-
-def by_command(options, url):
-    line = [options.bin, "pub", TOPIC, "--broker", url, "--count", "1000000000", "--size", str(options.bytes)]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return process.kill
-
-
-def measure_pyzmq(options):
-    import zmq
-
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    proxy = spawn.Process(target=proxy_pyzmq, args=(theirs,))
-    proxy.start()
-    into, out = ours.recv()
-    context = zmq.Context()
-    socket = context.socket(zmq.SUB)
-    socket.connect(f"tcp://127.0.0.1:{out}")
-    socket.subscribe(TOPIC.encode())
-    stop = by_python(flood_pyzmq)(options, f"tcp://127.0.0.1:{into}")
-    try:
-        return rate(options.seconds, lambda: len(socket.recv_multipart()) // 2)
-    finally:
-        stop()
-        proxy.kill()
-        context.destroy(0)
+def parse():
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n\n")[0], description=__doc__.split("\n\n")[0])
+    count = lambda text: max(1, int(text))  # noqa: E731
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--bin", default=os.environ.get("CORECAST_BIN", str(HERE.parent / "target/release/corecast")),
+                        help="the command, or its folder [default: CORECAST_BIN, or target/release]")
+    parser.add_argument("--bytes", type=count, default=64, help="payload of `flood`, 255 at most")
+    parser.add_argument("--seconds", type=float, default=3, help="of each measurement of `flood` and `large`")
+    parser.add_argument("--subscribers", type=count, default=512, help="of `swarm`")
+    parser.add_argument("--swarm-seconds", type=count, default=10, help="of each run of `swarm`")
+    parser.add_argument("--idle", type=count, default=4000, help="subscribers of `memory`")
+    parser.add_argument("--imports", type=count, default=15, help="of `import`")
+    parser.add_argument("--rounds", type=count, default=5)
+    parser.add_argument("--pin", action="store_true", help="receivers on the last core, everything else on the others")
+    parser.add_argument("--wheel", help="[default: the newest in python/target/wheels]")
+    parser.add_argument("--json", help="file for the figures")
+    options = parser.parse_args()
+    for row in options.rows:
+        if row not in ROWS:
+            parser.error(f"there is no row `{row}`: {', '.join(ROWS)}")
+    if options.bytes > 255:
+        parser.error("--bytes: 255 at most, so that each message has a short frame")
+    path = pathlib.Path(options.bin)
+    options.corecast = str((path / "corecast" if path.is_dir() else path).resolve())
+    if not os.access(options.corecast, os.X_OK):
+        parser.error(f"{options.corecast} is no command: cargo build --release, or --bin")
+    for module in ("corecast._corecast", "zmq"):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            parser.error(f"{sys.executable}: {error}: scripts/python-package.sh --env makes a Python that has all")
+    allowed = os.sched_getaffinity(0)
+    options.receiver_cores = options.other_cores = allowed
+    if options.pin:
+        if len(allowed) < 2:
+            parser.error("--pin takes two cores")
+        options.receiver_cores = {max(allowed)}
+        options.other_cores = allowed - options.receiver_cores
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--bin", default=os.environ.get("CORECAST_BIN", "target/release/corecast"))
-    parser.add_argument("--bytes", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    kinds = {
-        "pyzmq, libzmq's proxy": lambda: measure_pyzmq(options),
-        "corecast, recv": lambda: measure_corecast(options, corecast_one, by_python(flood_corecast)),
-        "corecast, recv_many": lambda: measure_corecast(options, corecast_many, by_python(flood_corecast)),
-        "corecast, recv, flood of `corecast pub`": lambda: measure_corecast(options, corecast_one, by_command),
-        "corecast, recv_many, flood of `corecast pub`": lambda: measure_corecast(options, corecast_many, by_command),
-    }
-    rates = {kind: [] for kind in kinds}
-    for _ in range(options.rounds):
-        for kind, measured in kinds.items():
-            rates[kind].append(measured())
-    base = statistics.median(rates["pyzmq, libzmq's proxy"])
-    for kind, measured in rates.items():
-        middle = statistics.median(measured)
-        print(f"{kind:46} {middle / 1e3:8.0f} k/s  {middle / base:5.2f} x  ({min(measured) / 1e3:.0f} to {max(measured) / 1e3:.0f})")
+    options = parse()
+    record = {"about": about(options), "targets": []}
+    fine = True
+    for row in options.rows or ROWS:
+        print(f"\n== {row}", flush=True)
+        try:
+            for figure in ROWS[row](options):
+                record["targets"].append({"row": row, **figure})
+                fine &= figure["met"]
+        except Failed as error:
+            print(f"  NOT MEASURED: {error}")
+            record["targets"].append({"row": row, "failed": str(error)})
+            fine = False
+        sys.stdout.flush()
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(record, indent=1) + "\n")
+    return 0 if fine else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,7 @@ usage() {
     cat <<'TEXT'
 usage: scripts/check.sh [-h]
 
-Runs cargo fmt --check, clippy (for everything, and for each feature alone) and rustdoc with warnings denied, a syntax
+Runs cargo fmt --check, clippy (for everything, for each feature alone, and for the package for Python) and rustdoc with warnings denied, a syntax
 check of the scripts (with shellcheck, if it is installed) and of the systemd unit of packages (if there is systemd), the checks of scripts/structure.py (crates, locks, length of
 files, circles of imports, doc comments), prints the figures of scripts/structure_report.py, each beside its bound, and checks
 the dependencies (scripts/deny.sh).
@@ -83,6 +83,12 @@ for features in "" client stream broker nats cli; do
     echo "== cargo clippy, features: ${features:-none}"
     cargo clippy --package corecast --lib --no-default-features --features "$features" --locked --quiet -- -D warnings
 done
+
+# A workspace of its own, with a target folder of its own.
+echo "== cargo clippy, the package for Python"
+python_target=python/target
+[ -z "${CARGO_TARGET_DIR-}" ] || python_target=$CARGO_TARGET_DIR/python
+cargo clippy --manifest-path python/Cargo.toml --target-dir "$python_target" --all-targets --locked -- -D warnings
 
 echo "== cargo doc, as programs that depend on corecast see it"
 RUSTDOCFLAGS="-D warnings" cargo doc --package corecast --no-deps --locked

@@ -43,6 +43,10 @@ Under TLS, with the same raw clients for everybody:
   tls-idle    memory of 10,000 idle sessions
   handshakes  5,000 handshakes beside subscribers that stay: the p99 of these
 
+Other clients (python/measure.py has the rest of the package for Python):
+  portable    our own clients with epoll beside those with io_uring: 20 messages/s and a flood to 64 subscribers
+  python      512 subscribers of the package for Python, in shared sessions, beside the pyzmq way: 4 messages/s
+
 Several hosts, and history (four rounds each):
   joined      flood and 20 messages/s over two brokers with a nats-server between them, 2 x 256 subscribers, beside two
               clustered nats-servers, old and new, and beside one broker
@@ -70,6 +74,7 @@ all=(peers-64 peers-1k peers-16k pace neighbour uds shared echo canonical isolat
     topics-100 topics-1000 topics-10000 wildcards door-100 door-1000 door-10000 door-wildcards
     topics-pace fan-in topics-isolation subscribing
     tls-64 tls-1k tls-pace tls-idle handshakes
+    portable python
     joined joined-far engine-idle keep-last last-value)
 rows=() quick='' seconds='' build=yes before='' out=''
 while [ $# -gt 0 ]; do
@@ -369,6 +374,22 @@ beside_libzmq() {
     want 'wrong' wrong '== 0'
     shift 2
     measure "$name" peers --peers corecast-zmtp,libzmq-all "$@" "${rounds[@]}" "${pace[@]}"
+}
+
+row_portable() {
+    want 'epoll: time to the last of 64 at 20/s, over io_uring' ratio.corecast.last_subscriber_us.median '<= 1.3'
+    want 'epoll: flood to 64, over io_uring' ratio.corecast.deliveries_per_s '>= 0.7'
+    want 'lost' lost '== 0'
+    # As many as a subscriber's queue at the broker has room for, so that nobody has to drop any.
+    measure portable peers --peers corecast-epoll,corecast --clients native --subscribers 64 --flood-messages 100000 \
+        "${rounds[@]}" "${pace[@]}"
+}
+
+row_python() {
+    want 'Python: time to the last of 512 at 4/s, shared sessions, over pyzmq' ratio.pyzmq_proxy.last_subscriber_us.median '<= 0.25'
+    want 'lost' lost '== 0'
+    measure python peers --peers corecast-python,pyzmq-proxy --subscribers 512 --sessions per-executor --rate 4 \
+        --flood-messages 0 "${rounds[@]}" "${pace[@]}"
 }
 
 of_100=(--subscribers 256 --topics 100 --topics-per-subscriber 20)

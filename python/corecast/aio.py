@@ -15,7 +15,7 @@ import weakref
 from . import _corecast
 from .errors import ClosedError, CorecastError
 
-__all__ = ["ConnectionEvents", "Publisher", "Subscriber"]
+__all__ = ["ConnectionEvents", "Publisher", "RegistryView", "Subscriber"]
 
 _bells = weakref.WeakKeyDictionary()
 
@@ -202,6 +202,41 @@ class Publisher(_Handle):
     def unconfirmed(self):
         """The number of messages that no flush or close has confirmed yet."""
         return self._opened().unconfirmed
+
+
+class RegistryView(_Handle):
+    """As `corecast.RegistryView`."""
+
+    _connect = staticmethod(_corecast.RegistryView._connect)
+
+    async def list(self, timeout=5.0):
+        """Everybody who is registered now, by publisher."""
+        async with self._turns:
+            return await _result(self._opened()._list(timeout))
+
+    async def next_change(self):
+        """The next change. For a time limit use `asyncio.timeout`: no change is lost."""
+        async with self._turns:
+            return await _result(self._opened()._next_change())
+
+    async def close(self):
+        """Ends it. Another task that waits for a change gets `ClosedError`."""
+        if self._native is not None:
+            self._native.close()
+
+    async def __aexit__(self, *_):
+        await self.close()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        try:
+            return await self.next_change()
+        except ClosedError:
+            if self.closed:
+                raise StopAsyncIteration from None
+            raise
 
 
 class ConnectionEvents:

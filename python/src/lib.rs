@@ -11,7 +11,7 @@
 //! | `operation` | a call that waits, for a thread or for an event loop; a loop's bell |
 //! | `held` | a handle of the library that one call at a time may use |
 //! | `connection_events` | what becomes of a connection |
-//! | `publisher`, `subscriber` | the classes that Python sees |
+//! | `publisher`, `subscriber`, `registry_view` | the classes that Python sees |
 //!
 //! Nothing of Python runs on the client executor: it wakes a thread, or writes to an eventfd that an event loop watches. So
 //! neither the GIL nor a slow callback can stall it.
@@ -26,6 +26,7 @@ mod operation;
 mod options;
 mod payload;
 mod publisher;
+mod registry_view;
 mod subscriber;
 
 /// The module; `corecast` re-exports what is public of it.
@@ -41,6 +42,8 @@ mod _corecast {
     use crate::operation::{Bell, Operation};
     #[pymodule_export]
     use crate::publisher::PyPublisher;
+    #[pymodule_export]
+    use crate::registry_view::{PyListed, PyPublisherChange, PyRegistryView};
     #[pymodule_export]
     use crate::subscriber::PySubscriber;
 }

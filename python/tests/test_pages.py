@@ -82,6 +82,11 @@ def test_the_readmes_programs_work_together(both):
     assert finish(start(arrays, both["corecast"])) == "[0.   0.25 0.5  0.75 1.  ]\n"
 
 
+def test_the_program_of_the_first_page_runs_as_it_stands(both):
+    (program,) = [text for _, text in blocks((ROOT / "README.md").read_text()) if "import corecast" in text]
+    assert finish(start(program, both["corecast"])) == "prices.eur.usd 1.0842\n"
+
+
 def test_every_program_has_its_counterpart():
     titles = [title for title, _ in blocks(PAGE)]
     assert titles == [f"{kind} {name}" for name in ("subscriber", "publisher", "asyncio", "arrays") for kind in ("pyzmq", "corecast")]

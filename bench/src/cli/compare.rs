@@ -19,8 +19,8 @@ Examples:
     corecast-bench compare tcp.json uds.json --json -
 
 Runs are matched by what was asked for: mode, peer, subscribers, publishers, payload, rate,
-sessions, transport, clients, slow subscribers, idle and overflow policies (and shards, where
-several numbers of them were run). The ratio is B over A, of medians over rounds. Its 95 %
+sessions, transport, clients and their reactor, slow subscribers, idle and overflow policies (and
+shards, where several numbers of them were run). The ratio is B over A, of medians over rounds. Its 95 %
 interval comes from the rounds if both have several (bootstrap: what changes from run to run is
 in it), else from the histograms of the two runs (samples: only what varies within a run), else
 there is none. In --assert each figure of a run has .a, .b, .ratio, .ratio_low and .ratio_high;

@@ -220,7 +220,13 @@ fn groups(results: &Results) -> Vec<Vec<RunRecord>> {
     let key = |run: &RunRecord| {
         let topics = run.shared_topics().map(|topics| topics.to_string());
         let asked = (run.size_bytes, run.rate_hz.map(f64::to_bits), run.round, run.shards.len(), topics);
-        let how = (run.overflow.clone(), run.idle.clone(), run.slow_subscribers, run.peer.clone());
+        let how = (
+            run.overflow.clone(),
+            run.idle.clone(),
+            run.slow_subscribers,
+            run.peer.clone(),
+            run.reactor.clone(),
+        );
         (run.sessions.clone(), how, asked)
     };
     let runs = results.runs.iter().map(|entry| entry.record.clone());
@@ -295,6 +301,8 @@ mod tests {
         refused("canonical --size 8", "it takes 40");
         refused("echo --subscribers 2", "leave --subscribers out");
         refused("topics --topics 5", "leave --topics out");
+        refused("subscribing --reactor epoll", "leave --reactor out");
+        refused("canonical --reactor auto", "`io_uring` or `epoll`");
         refused("canonical --topics 10 --topics-per-subscriber 11", "11 different filters");
         refused("canonical --topic-spread zipf", "--topics <N>");
         refused("quiet --assert ratio.echo.busy<2", "which the experiment quiet has not");

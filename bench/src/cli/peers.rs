@@ -5,7 +5,7 @@ use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, now, print_lines, publish_both};
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::topic_args::TopicArgs;
-use crate::experiment::values::{parse_size, parse_time};
+use crate::experiment::values::{parse_reactor, parse_size, parse_time};
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::peer::assertion;
@@ -27,7 +27,7 @@ use crate::swarm::schedule::{Amount, Rate};
 use anyhow::Context;
 use clap::Args;
 use corecast::internals::telemetry::{self, LogFormat};
-use corecast::{Mode, Sessions};
+use corecast::{Mode, Reactor, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,9 +64,14 @@ Examples:
   Two brokers that NATS joins, beside two clustered nats-servers, and beside one broker
     corecast-bench peers --peers corecast-joined,nats-clustered,nats-2.15-clustered,corecast \\
       --assert 'ratio.nats_clustered.deliveries_per_s >= 8' --assert 'ratio.corecast.deliveries_per_s >= 0.95'
-  The ancestor's way
+  The ancestor's way, beside our own library, and beside our own package for Python with sessions that a process shares
     corecast-bench peers --peers corecast,pyzmq-proxy --rate 4 --flood-messages 0
     corecast-bench peers --peers corecast-direct,pyzmq-direct --rate 4 --flood-messages 0
+    corecast-bench peers --peers corecast-python,pyzmq-proxy --rate 4 --flood-messages 0 --sessions per-executor \\
+      --assert 'ratio.pyzmq_proxy.last_subscriber_us.median <= 0.25' --assert 'lost == 0'
+  Clients that may not use io_uring, beside those that do
+    corecast-bench peers --peers corecast-epoll,corecast --clients native --subscribers 64 --flood-messages 100000 \\
+      --assert 'ratio.corecast.last_subscriber_us.median <= 1.3' --assert 'ratio.corecast.deliveries_per_s >= 0.7'
   Another build of ours, to see what a change did
     corecast-bench peers --peers corecast --before OTHER/target/release/corecast --rounds 5 \\
       --assert 'ratio.corecast_before.deliveries_per_s >= 0.97'
@@ -75,7 +80,9 @@ Examples:
 
 Peers: corecast, corecast-singles (with each message in a frame of its own; else consecutive ones of a topic that leave
 together share frames), corecast-before (another build of it, named with --before), corecast-direct (past the broker; always
-with our own library), corecast-zmtp (our broker's ZeroMQ listener), corecast-joined (two brokers with --engine between
+with our own library), corecast-epoll (subscribers and publishers of our own library that wait with epoll, not with io_uring), corecast-python (those
+of our package for Python: a process per core, in each a task of asyncio per subscriber; no flood),
+corecast-zmtp (our broker's ZeroMQ listener), corecast-joined (two brokers with --engine between
 them, publishers at one, subscribers at both in turns, the first at the other one); libzmq and libzmq-one-part (its XPUB/XSUB proxy);
 nats, redis and mosquitto (the system's own); nats-clustered and nats-2.15-clustered (two with a route between them, clients as with
 corecast-joined: beside that, and in no ratio.best); nats-2.15, redis-8.2, redis-8.2-io4 (with four I/O threads) and zenoh-1.10
@@ -164,6 +171,9 @@ pub struct PeersArgs {
     /// Sessions of our subscribers: one for each, or one for each of their threads: per-subscriber, per-executor
     #[arg(long, default_value = "per-subscriber")]
     pub sessions: Sessions,
+    /// Reactor that clients of our own library wait with: io_uring, epoll
+    #[arg(long, value_name = "NAME", default_value = "io_uring", value_parser = parse_reactor)]
+    pub reactor: Reactor,
     /// Subscribers of corecast: raw (the bare sockets of all peers), native (its own library)
     #[arg(long, default_value = "raw")]
     pub clients: Clients,
@@ -319,6 +329,7 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
             ..BrokerOptions::default()
         }),
         sessions: args.sessions,
+        reactor: args.reactor,
         subscribers: args.subscribers,
         slow: None,
         publishers: args.publishers,

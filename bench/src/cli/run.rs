@@ -9,7 +9,7 @@ use crate::experiment::plan::{BrokerChoice, Plan, Slow};
 use crate::experiment::run::{RunError, run};
 use crate::experiment::settings::SlowShare;
 use crate::experiment::topic_args::TopicArgs;
-use crate::experiment::values::{parse_size, parse_time};
+use crate::experiment::values::{parse_reactor, parse_size, parse_time};
 use crate::experiment::watch::Ending;
 use crate::host::fleet::FleetError;
 use crate::host::hosts_file::Hosts;
@@ -26,7 +26,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use corecast::internals::cli::Size;
 use corecast::internals::telemetry::{self, LogFormat};
-use corecast::{Endpoint, Mode, OverflowPolicy, Sessions};
+use corecast::{Endpoint, Mode, OverflowPolicy, Reactor, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ Examples:
     corecast-bench run --mode both --subscribers 512 --rate 20 --duration 5 --json both.json
   As fast as it goes, with every delivery accounted for; results for a script
     corecast-bench run --subscribers 512 --rate flood --messages 20000 --json flood.json --assert 'lost==0'
+  Clients that may not use io_uring, as in most containers
+    corecast-bench run --reactor epoll
   How it grows, over Unix sockets and shared sessions
     corecast-bench run --subscribers 1,8,64,512 --transport uds --sessions per-executor
   Partial interest: each subscriber wants 20 of 100 topics, some of which have far more messages than others
@@ -90,6 +92,9 @@ pub struct RunArgs {
     /// A session (a socket) for each subscriber, or one for each executor: per-subscriber, per-executor
     #[arg(long, default_value = "per-subscriber")]
     pub sessions: Sessions,
+    /// Reactor that these clients wait with, publishers and subscribers: io_uring, epoll
+    #[arg(long, value_name = "NAME", default_value = "io_uring", value_parser = parse_reactor)]
+    pub reactor: Reactor,
     /// Transport between clients and the broker: tcp, tls, uds [default: tcp, or that of --broker]
     #[arg(long)]
     pub transport: Option<Transport>,
@@ -266,6 +271,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         mode,
         broker: broker(args),
         sessions: args.sessions,
+        reactor: args.reactor,
         subscribers,
         slow: args.slow.map(|share| Slow { subscribers: share.of(subscribers), delay: args.slow_delay }),
         publishers: args.publishers,

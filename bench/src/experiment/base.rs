@@ -9,7 +9,7 @@ use crate::process::broker::BrokerOptions;
 use crate::swarm::schedule::{Amount, Rate};
 use crate::toml_file::TomlFileError;
 use corecast::internals::cli::Size;
-use corecast::{Mode, Sessions};
+use corecast::{Mode, Reactor, Sessions};
 use corecast_executors::{CoreId, CoreSet, CoreSetError, Idle, Topology};
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,6 +160,7 @@ impl Base {
                 ..BrokerOptions::default()
             }),
             sessions: Sessions::PerSubscriber,
+            reactor: settings.reactor.unwrap_or(Reactor::IoUring),
             subscribers,
             slow: settings
                 .slow

@@ -82,6 +82,7 @@ impl<'a> Drive<'a> {
             run: RunId(fastrand::u64(..)),
             workload: plan.workload(),
             sessions: plan.sessions,
+            reactor: plan.reactor,
             overflow: broker.overflow,
             direct: plan.direct(),
             setup_timeout: plan.timeout,

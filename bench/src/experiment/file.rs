@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::experiment::one_or_both::OneOrBoth;
     use crate::swarm::schedule::{Amount, Rate};
-    use corecast::Mode;
+    use corecast::{Mode, Reactor};
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -73,6 +73,7 @@ mod tests {
             rate = 4
             messages = 10
             sessions = "both"
+            reactor = "epoll"
             rounds = 2
             shards = [1]
             publishers = 3
@@ -106,6 +107,7 @@ mod tests {
         assert_eq!(settings.timeout, Some(Duration::from_millis(2_500)));
         assert!(settings.sessions.is_some() && settings.cores.is_some() && settings.transport.is_some());
         assert!(settings.engine.is_some());
+        assert_eq!(settings.reactor, Some(Reactor::Epoll));
         assert_eq!(settings.hosts, Some(PathBuf::from("hosts.toml")));
     }
 
@@ -122,6 +124,7 @@ mod tests {
             ("rate = [1]", &["line 2", "a number or a text"]),
             ("mode = \"fast\"", &["line 2", "`proxy`, `direct` and `both`"]),
             ("mode = 3", &["line 2", "string"]),
+            ("reactor = \"auto\"", &["line 2", "`io_uring` or `epoll`"]),
             ("quick = 1", &["line 2", "boolean"]),
             ("assert = \"losts == 0\"", &["line 2", "deliveries_expected"]),
             ("rounds 3", &["line 2"]),

@@ -8,7 +8,7 @@ use crate::process::engine::Engine;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate, messages_in};
 use corecast::internals::cli::Size;
-use corecast::{DirectConfig, Endpoint, Mode, OverflowPolicy, Sessions};
+use corecast::{DirectConfig, Endpoint, Mode, OverflowPolicy, Reactor, Sessions};
 use corecast_executors::{CoreId, Idle};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub struct Plan {
     pub broker: BrokerChoice,
     /// A session for each subscriber, or one for each executor.
     pub sessions: Sessions,
+    /// The reactor that clients of our own library wait with.
+    pub reactor: Reactor,
     /// Number of subscribers, slow ones included.
     pub subscribers: usize,
     /// Those of them that are slow on purpose.
@@ -279,6 +281,7 @@ pub(crate) mod tests {
             mode: Mode::Proxy,
             broker: BrokerChoice::Started(BrokerOptions::default()),
             sessions: Sessions::PerSubscriber,
+            reactor: Reactor::IoUring,
             subscribers: 512,
             slow: None,
             publishers: 2,

@@ -166,6 +166,7 @@ fn run_through(
     };
     let stopped = drive.stop();
     let mut outcome = outcome(plan, &driven);
+    outcome.record.reactor = Some(plan.reactor.to_string());
     let cost = Cost { empty_rss_bytes: empty.map(|usage| usage.rss_bytes), before, after };
     cost.describe(plan, &mut outcome.record);
     outcome.record.extra.extend(quiet_cores.map(|cores| (QUIET_CORES.to_owned(), cores)));

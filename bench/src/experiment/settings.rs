@@ -3,12 +3,12 @@
 
 use super::one_or_both::OneOrBoth;
 use super::topic_args::TopicArgs;
-use super::values::{self, parse_count, parse_size, parse_time};
+use super::values::{self, parse_count, parse_reactor, parse_size, parse_time};
 use crate::process::engine::Engine;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
 use clap::Args;
-use corecast::{Mode, Sessions};
+use corecast::{Mode, Reactor, Sessions};
 use corecast_executors::CoreSet;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -52,6 +52,10 @@ pub struct Settings {
     #[arg(long)]
     #[serde(deserialize_with = "values::word")]
     pub sessions: Option<OneOrBoth<Sessions>>,
+    /// Reactor that our own clients wait with: io_uring, epoll
+    #[arg(long, value_name = "NAME", value_parser = parse_reactor)]
+    #[serde(deserialize_with = "values::reactor")]
+    pub reactor: Option<Reactor>,
     /// Number of times that all of it is done
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[serde(deserialize_with = "values::count")]
@@ -134,6 +138,7 @@ impl Settings {
             duration,
             messages,
             sessions: self.sessions.or(other.sessions),
+            reactor: self.reactor.or(other.reactor),
             rounds: self.rounds.or(other.rounds),
             shards: self.shards.or(other.shards),
             publishers: self.publishers.or(other.publishers),
@@ -154,8 +159,8 @@ impl Settings {
         self.duration.map(Amount::Duration).or(self.messages.map(Amount::Messages))
     }
 
-    /// The options among `names` that something was said about.
-    pub fn said_among(&self, names: &[&'static str]) -> Option<&'static str> {
+    /// The first option among these, which have spaces between them, that something was said about.
+    pub fn said_among(&self, names: &'static str) -> Option<&'static str> {
         let said = |name: &str| match name {
             "mode" => self.modes.is_some(),
             "subscribers" => self.subscribers.is_some(),
@@ -164,13 +169,14 @@ impl Settings {
             "size" => self.sizes_bytes.is_some(),
             "rate" => self.rate.is_some(),
             "sessions" => self.sessions.is_some(),
+            "reactor" => self.reactor.is_some(),
             "shards" => self.shards.is_some(),
             "slow" => self.slow.is_some(),
             "engine" => self.engine.is_some(),
             "topics" => self.shared.topics.is_some(),
             _ => false,
         };
-        names.iter().copied().find(|name| said(name))
+        names.split(' ').find(|name| said(name))
     }
 }
 

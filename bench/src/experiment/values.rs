@@ -1,6 +1,7 @@
 //! Owns the values of options, as text on a command line and as TOML in a file.
 
 use crate::measure::payload::{Head, SIZE_BYTES_MIN, check_size};
+use corecast::Reactor;
 use corecast::internals::limits::FRAME_BYTES_MAX_LIMIT;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -31,6 +32,14 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
         return Err(format!("no broker takes more than {FRAME_BYTES_MAX_LIMIT} bytes"));
     }
     Ok(size)
+}
+
+/// Reads the reactor of our own clients. A figure is of one of them, so it has to be said which.
+pub fn parse_reactor(text: &str) -> Result<Reactor, String> {
+    match text.parse() {
+        Ok(reactor @ (Reactor::IoUring | Reactor::Epoll)) => Ok(reactor),
+        _ => Err(format!("`{text}` is no reactor to measure: write `io_uring` or `epoll`")),
+    }
 }
 
 /// Reads a whole number above 0.
@@ -67,6 +76,11 @@ pub(super) fn number_or_word<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Dis
 /// Reads a time: seconds, or a text with a unit.
 pub(super) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     parse_time(&text(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// Reads a reactor.
+pub(super) fn reactor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reactor>, D::Error> {
+    parse_reactor(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a whole number above 0.
@@ -130,6 +144,15 @@ mod tests {
         assert_eq!(parse_time("0.5"), Ok(Duration::from_millis(500)));
         for wrong in ["", "0", "ms", "-1s", "5m", "1e400"] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_reactor_is_one_of_two() {
+        assert_eq!(parse_reactor("epoll"), Ok(Reactor::Epoll));
+        assert_eq!(parse_reactor("io_uring"), Ok(Reactor::IoUring));
+        for wrong in ["auto", "", "kqueue"] {
+            assert!(parse_reactor(wrong).unwrap_err().contains("`io_uring` or `epoll`"), "{wrong}");
         }
     }
 }

@@ -175,6 +175,7 @@ impl Ready {
             subscribers: self.subscribers.len(),
             workload: common.workload,
             sessions: common.sessions.to_string(),
+            reactor: common.reactor.to_string(),
             overflow: common.overflow.map(|policy| policy.to_string()),
             cores: self.cores.clone(),
             idle: shared.idle.to_string(),

@@ -112,6 +112,8 @@ pub struct Start {
     pub workload: Workload,
     /// The value of `--sessions`.
     pub sessions: String,
+    /// The value of `--reactor`.
+    pub reactor: String,
     /// The value of `--overflow`; `null` leaves it to the broker.
     pub overflow: Option<String>,
     /// The value of `--cores`.

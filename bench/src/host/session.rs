@@ -281,6 +281,7 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
             run: RunId(start.run),
             workload: start.workload,
             sessions: parse("the kind of sessions", &start.sessions)?,
+            reactor: parse("the reactor", &start.reactor)?,
             overflow,
             direct: DirectConfig::default(),
             setup_timeout: Duration::from_millis(start.setup_timeout_ms),
@@ -297,6 +298,7 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
 mod tests {
     use super::*;
     use crate::measure::workload::tests::shared;
+    use corecast::Reactor;
 
     fn start() -> Start {
         Start {
@@ -306,6 +308,7 @@ mod tests {
             subscribers: 3,
             workload: shared(2, 10, 4),
             sessions: "per-executor".into(),
+            reactor: "epoll".into(),
             overflow: Some("latest".into()),
             cores: "all".into(),
             idle: "spin:10".into(),
@@ -321,7 +324,7 @@ mod tests {
         assert_eq!((config.subscribers, config.clock_ahead_ns, config.keep_samples), (5..8, -5, true));
         assert_eq!(config.common.workload, shared(2, 10, 4));
         assert_eq!(config.common.setup_timeout, Duration::from_millis(500));
-        assert_eq!(config.idle.to_string(), "spin:10");
+        assert_eq!((config.idle.to_string(), config.common.reactor), ("spin:10".into(), Reactor::Epoll));
     }
 
     #[test]
@@ -339,5 +342,6 @@ mod tests {
         assert!(why(|start| start.broker = "x".into()).contains("`x` is no endpoint"));
         assert!(why(|start| start.idle = "x".into()).contains("unknown idle policy"));
         assert!(why(|start| start.overflow = Some("x".into())).contains("the overflow policy"));
+        assert!(why(|start| start.reactor = "x".into()).contains("cannot understand the reactor"));
     }
 }

@@ -91,11 +91,7 @@ fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
 
 /// True if its subscribers are our own library's.
 fn is_native(name: PeerName, plan: &Contest) -> bool {
-    match name.system {
-        System::CorecastDirect => true,
-        System::Corecast => plan.clients == Clients::Native,
-        _ => false,
-    }
+    name.system.is_native() || (name.system == System::Corecast && plan.clients == Clients::Native)
 }
 
 #[cfg(test)]

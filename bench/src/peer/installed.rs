@@ -4,7 +4,7 @@ use super::name::System;
 use super::start::product_of;
 use crate::process::broker::find_program;
 use crate::process::error::StartError;
-use crate::process::program::{find, find_pyzmq, find_zenoh, said_by, version_of};
+use crate::process::program::{find, find_package, find_pyzmq, find_zenoh, said_by, version_of};
 use std::path::PathBuf;
 
 /// A line for each peer, for a terminal.
@@ -39,6 +39,9 @@ fn place_of(system: System) -> Result<(Option<String>, Option<PathBuf>), StartEr
             find_zenoh()?,
             "from importlib.metadata import version; print(version('eclipse-zenoh'))",
         ),
+        System::CorecastPython => {
+            of_python(find_package()?, "from importlib.metadata import version; print(version('corecast'))")
+        }
         System::Libzmq | System::LibzmqOnePart => {
             of_python(find_pyzmq()?, "import zmq; print(zmq.zmq_version())")
         }

@@ -12,6 +12,10 @@ pub enum System {
     Corecast,
     /// Ours in direct mode: the publisher fans out. Its subscribers are always our own library's.
     CorecastDirect,
+    /// Ours, with subscribers of our own library that wait with epoll.
+    CorecastEpoll,
+    /// Ours, with subscribers of its Python package.
+    CorecastPython,
     /// Ours, with clients that know no runs: each message is in a frame of its own.
     CorecastSingles,
     /// Another build of our broker, over its own wire: to see what a change did.
@@ -72,11 +76,13 @@ enum Kind {
 
 /// All systems: name, kind, and the protocol of their subscribers; none if these are not ours. The name of a rival
 /// begins with its family, and a version in it is that of `bench/peers/requirements.txt`.
-const SYSTEMS: [(System, &str, Kind, Option<Language>); 22] = [
+const SYSTEMS: [(System, &str, Kind, Option<Language>); 24] = [
     (System::Corecast, "corecast", Kind::Ours, Some(Language::Native)),
     (System::CorecastSingles, "corecast-singles", Kind::Ours, Some(Language::NativeSingles)),
     (System::CorecastBefore, "corecast-before", Kind::Other, Some(Language::Native)),
     (System::CorecastDirect, "corecast-direct", Kind::Ours, Some(Language::Native)),
+    (System::CorecastEpoll, "corecast-epoll", Kind::Ours, Some(Language::Native)),
+    (System::CorecastPython, "corecast-python", Kind::Ours, None),
     (System::CorecastZmtp, "corecast-zmtp", Kind::Ours, Some(Language::ZmtpTwoParts)),
     (System::CorecastJoined, "corecast-joined", Kind::Ours, Some(Language::Native)),
     (System::Libzmq, "libzmq", Kind::Rival, Some(Language::ZmtpTwoParts)),
@@ -145,6 +151,11 @@ impl System {
         self == System::CorecastJoined || self.row().1 == Kind::Cluster
     }
 
+    /// True if its subscribers are always our own library's, whatever `--clients` says.
+    pub fn is_native(self) -> bool {
+        matches!(self, System::CorecastDirect | System::CorecastEpoll)
+    }
+
     /// True if publishers send to subscribers themselves.
     pub fn is_direct(self) -> bool {
         self.is_floor() || matches!(self, System::CorecastDirect | System::PyzmqDirect)
@@ -160,6 +171,9 @@ impl System {
                 Some("ZeroMQ speaks no TLS")
             }
             (Transport::Tls, System::CorecastDirect) => Some("direct publishers speak no TLS"),
+            (Transport::Tls, System::CorecastPython) => {
+                Some("its clients in Python know no certificate here")
+            }
             (_, System::CorecastZmtp | System::Zenoh | System::PyzmqProxy | System::PyzmqDirect) => {
                 Some("it is measured over TCP only")
             }

@@ -1,11 +1,12 @@
 //! Owns our broker with subscribers of our own library: what its users get, where the raw sockets show what the
 //! broker alone does.
 
+use super::name::System;
 use super::plan::{Measured, Turn};
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::run::run;
 use crate::process::error::StartError;
-use corecast::Mode;
+use corecast::{Mode, Reactor};
 
 /// Measures it: a broker for the paced run, another one for the flood.
 pub(super) fn measure(turn: &Turn<'_>) -> Measured {
@@ -18,7 +19,8 @@ pub(super) fn measure(turn: &Turn<'_>) -> Measured {
         None => BrokerChoice::Started(plan.broker_options(name)),
     };
     let mode = if name.system.is_direct() { Mode::Direct } else { Mode::Proxy };
-    let paced = Plan { mode, broker, ..plan.run.clone() };
+    let reactor = if name.system == System::CorecastEpoll { Reactor::Epoll } else { plan.run.reactor };
+    let paced = Plan { mode, broker, reactor, ..plan.run.clone() };
     let flood = plan.flood_of(&paced);
     let mut runs = Vec::new();
     for plan in std::iter::once(paced).chain(flood) {

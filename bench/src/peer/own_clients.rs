@@ -1,10 +1,11 @@
-//! Owns peers whose subscribers are their own clients, in a swarm of Python: the ancestor's way, and Zenoh, whose
-//! protocol none of our raw sockets speaks. Their latencies go through the same statistics as ours. Only the paced run: a
-//! flood would measure Python.
+//! Owns peers whose subscribers are their own clients, in a swarm of Python: the ancestor's way, our own package beside it,
+//! and Zenoh, whose protocol none of our raw sockets speaks. Their latencies go through the same statistics as ours. Only
+//! the paced run: a flood would measure Python.
 
-use super::name::System;
+use super::name::{PeerName, System};
 use super::outcome::{Label, label};
 use super::plan::{Contest, Measured, Turn};
+use super::start;
 use crate::experiment::outcome::sum_up;
 use crate::experiment::watch::Ending;
 use crate::measure::interest::Interest;
@@ -14,7 +15,8 @@ use crate::measure::process::{Usage, usage_of};
 use crate::measure::workload::{TopicChoice, Workload};
 use crate::process::child::{Process, Program};
 use crate::process::error::StartError;
-use crate::process::program::{find_pyzmq, find_zenoh};
+use crate::process::program::{find_package, find_pyzmq, find_zenoh};
+use crate::process::server::Server;
 use crate::progress::{Position, Progress};
 use crate::results::Deliveries;
 use crate::swarm::reports::Sent;
@@ -25,17 +27,23 @@ use corecast_executors::{MonotonicNs, pause, spawn_plain};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const SWARM: &str = include_str!("../../python/swarm.py");
 const ANCESTOR: &str = include_str!("../../python/ancestor.py");
 const ZENOH: &str = include_str!("../../python/zenoh_router.py");
+const PACKAGE: &str = include_str!("../../python/corecast_package.py");
 /// Interval between two looks at a run.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The plan of the script.
 #[derive(Serialize)]
 struct ScriptPlan {
+    /// The broker's address, of our own package.
+    broker: Option<String>,
+    sessions: String,
+    reactor: String,
     processes: usize,
     size: usize,
     rate: f64,
@@ -63,36 +71,62 @@ struct Done {
     last_arrival_ns: u64,
 }
 
+/// The clients of a peer: a Python that has them, its script, their name in records, and the word before the plan.
+type OwnClients = (PathBuf, &'static str, &'static str, Option<&'static str>);
+
+fn clients_of(system: System) -> Result<OwnClients, StartError> {
+    Ok(match system {
+        System::Zenoh => (find_zenoh()?, ZENOH, "zenoh", None),
+        System::CorecastPython => (find_package()?, PACKAGE, "python", None),
+        System::PyzmqProxy => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("proxy")),
+        _ => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("direct")),
+    })
+}
+
+/// Starts a script with this plan. Their files are in the folder.
+fn start_script(
+    (python, script, _, first): OwnClients,
+    plan: &ScriptPlan,
+    folder: &Path,
+    guard: Option<&Path>,
+) -> std::io::Result<Process> {
+    let (file, plan_file) = (folder.join("peer.py"), folder.join("plan.json"));
+    let plan = serde_json::to_string(plan)?;
+    for (path, text) in [(&file, script), (&folder.join("swarm.py"), SWARM), (&plan_file, &plan)] {
+        std::fs::write(path, text)?;
+    }
+    let mut args = vec![file.into_os_string()];
+    args.extend(first.map(Into::into));
+    args.push(plan_file.into_os_string());
+    Process::start(&Program { name: "it", file: python, args, stdin: true, stdout: true }, guard)
+}
+
 /// Measures it.
 pub(super) fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
     let Turn { name, round, contest: plan, guard, .. } = *turn;
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     progress.phase("starting, connecting");
-    let (python, script, clients, first) = match name.system {
-        System::Zenoh => (find_zenoh()?, ZENOH, "zenoh", None),
-        System::PyzmqProxy => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("proxy")),
-        _ => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("direct")),
-    };
+    let own = clients_of(name.system)?;
+    let clients = own.2;
+    // The script of any other starts what fans out itself.
+    let broker = (name.system == System::CorecastPython).then(|| start::server(turn)).transpose()?;
+    let empty = broker.as_ref().and_then(|broker| broker.usage().ok().flatten());
     let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
-    let file = folder.path().join("peer.py");
-    let script_plan = script_plan(plan, name.system);
-    let text = serde_json::to_string(&script_plan).map_err(|error| failed(error.to_string()))?;
-    let plan_file = folder.path().join("plan.json");
-    for (path, text) in [(&file, script), (&folder.path().join("swarm.py"), SWARM), (&plan_file, &text)] {
-        std::fs::write(path, text).map_err(|error| failed(error.to_string()))?;
-    }
-    let mut args = vec![file.into_os_string()];
-    args.extend(first.map(Into::into));
-    args.push(plan_file.into_os_string());
-    let program = Program { name: "it", file: python, args, stdin: true, stdout: true };
-    let mut process = Process::start(&program, guard).map_err(|error| failed(error.to_string()))?;
+    let script_plan = script_plan(plan, name, broker.as_ref());
+    let process = start_script(own, &script_plan, folder.path(), guard);
+    let mut process = process.map_err(|error| failed(error.to_string()))?;
     let line = process.first_line().map_err(|error| failed(error.to_string()))?;
     let ready: Ready = serde_json::from_str(&line).map_err(|_| failed(format!("it says `{line}`")))?;
-    let before = usage_of(ready.fan_out_pid).ok();
-    let rss = before
-        .map(|usage| (usage.rss_bytes as f64 - ready.rss_before_bytes as f64) / plan.run.subscribers as f64);
+    let (pid, empty_rss_bytes) = match &broker {
+        Some(broker) => (broker.pid, empty.map(|usage| usage.rss_bytes)),
+        None => (Some(ready.fan_out_pid), Some(ready.rss_before_bytes)),
+    };
+    let before = pid.and_then(|pid| usage_of(pid).ok());
+    let rss = before.zip(empty_rss_bytes).map(|(usage, empty_rss_bytes)| {
+        (usage.rss_bytes as f64 - empty_rss_bytes as f64) / plan.run.subscribers as f64
+    });
     progress.phase("sending");
-    let answer = run(process, turn, ready.fan_out_pid, progress).map_err(failed)?;
+    let answer = run(process, turn, pid, progress).map_err(failed)?;
     let workload = plan.run.workload();
     let (deliveries, sent) =
         read(&answer.text, &workload, plan.run.subscribers, &script_plan.sends).map_err(failed)?;
@@ -101,11 +135,13 @@ pub(super) fn measure(turn: &Turn<'_>, progress: &mut Progress) -> Measured {
         0 => Ending::Complete,
         missing => Ending::Failed(format!("{missing} deliveries are missing")),
     };
-    // Its sockets are its own business.
-    let planned = plan.plan_of(name, Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 });
-    let mut run = sum_up(&planned, sent, deliveries, ending);
+    // The sockets of other systems are their own business.
+    let own = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
+    let endpoint = broker.as_ref().map_or(own, |broker| broker.subscribe_at.clone());
+    let mut run = sum_up(&plan.plan_of(name, endpoint), sent, deliveries, ending);
     let about = Label { name, round, clients, rss_per_subscriber_bytes: rss };
     label(&about, before.zip(answer.usage), &mut run.record);
+    run.record.reactor = broker.map(|_| plan.run.reactor.to_string());
     let note = format!("own clients, in Python: a process for each of {} cores", plan.threads);
     run.record.notes.push(note);
     Ok((Some(ready.version), vec![run]))
@@ -118,14 +154,19 @@ struct Answer {
 }
 
 /// Lets it go and reads all that it says.
-fn run(mut process: Process, turn: &Turn<'_>, pid: u32, progress: &mut Progress) -> Result<Answer, String> {
+fn run(
+    mut process: Process,
+    turn: &Turn<'_>,
+    pid: Option<u32>,
+    progress: &mut Progress,
+) -> Result<Answer, String> {
     let (mut stdin, mut stdout) = process.pipes().ok_or("its pipes are not there")?;
     writeln!(stdin, "go").map_err(|error| format!("it takes no orders: {error}"))?;
     let reader = spawn_plain("swarm-stdout", move || {
         let (mut first, mut rest) = (String::new(), String::new());
         let read = stdout.read_line(&mut first).and_then(|_| {
             // The figures are there: what the fan-out cost is read before it ends.
-            let usage = usage_of(pid).ok();
+            let usage = pid.and_then(|pid| usage_of(pid).ok());
             drop(stdin);
             std::io::Read::read_to_string(&mut stdout, &mut rest).map(|_| usage)
         });
@@ -151,9 +192,13 @@ fn run(mut process: Process, turn: &Turn<'_>, pid: u32, progress: &mut Progress)
 }
 
 /// The same messages and the same interest as those of everybody else.
-fn script_plan(plan: &Contest, system: System) -> ScriptPlan {
+fn script_plan(plan: &Contest, name: PeerName, broker: Option<&Server>) -> ScriptPlan {
     let workload = plan.run.workload();
-    let (separator, any) = if system == System::Zenoh { ('/', "*") } else { ('.', "") };
+    let (separator, any) = match name.system {
+        System::Zenoh => ('/', "*"),
+        System::CorecastPython => ('.', "*"),
+        _ => ('.', ""),
+    };
     let topics = Topics::of_peers(workload, separator);
     let choice = TopicChoice::new(&workload);
     let messages = messages_in(plan.duration(), plan.rate_hz());
@@ -162,6 +207,9 @@ fn script_plan(plan: &Contest, system: System) -> ScriptPlan {
     };
     let written = |subscriber| topics.filter_names(subscriber).iter().map(|name| name.written(any)).collect();
     ScriptPlan {
+        broker: broker.map(|broker| broker.subscribe_at.to_string()),
+        sessions: plan.sessions_of(name).to_string(),
+        reactor: plan.run.reactor.to_string(),
         processes: plan.threads,
         size: plan.run.size_bytes,
         rate: plan.rate_hz(),

@@ -92,16 +92,12 @@ pub(crate) fn run_alone(
 
 /// Measures a peer whose subscribers are ours. Returns its version, and its runs.
 pub(super) fn measure(turn: &Turn<'_>, language: Language, progress: &mut Progress) -> Measured {
-    let Turn { name, contest, guard, .. } = *turn;
     progress.phase("starting");
-    let mut server = match contest.elsewhere(name) {
-        Some(elsewhere) => elsewhere.server(),
-        None => start::start(name, contest, guard)?,
-    };
+    let mut server = start::server(turn)?;
     let version = version::ask(language, &server.subscribe_at).or_else(|| server.version.clone());
     let measured = runs(turn, language, &mut server, progress);
     let runs = measured.map_err(|error| StartError::Failed {
-        program: name.to_string(),
+        program: turn.name.to_string(),
         why: format!("{error}{}", server.failure_suffix()),
     })?;
     Ok((version, runs))

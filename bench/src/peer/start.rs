@@ -1,7 +1,7 @@
 //! Owns how each peer is started, and the wait until it serves.
 
 use super::name::{PeerName, System};
-use super::plan::Contest;
+use super::plan::{Contest, Turn};
 use crate::process::broker::{self, BrokerOptions};
 use crate::process::child::{Process, Program};
 use crate::process::engine::Engine;
@@ -36,15 +36,23 @@ pub(super) fn product_of(system: System) -> Option<&'static Product> {
     })
 }
 
+/// The peer of a turn: one that runs already, or one of its own.
+pub(super) fn server(turn: &Turn<'_>) -> Result<Server, StartError> {
+    match turn.contest.elsewhere(turn.name) {
+        Some(elsewhere) => Ok(elsewhere.server()),
+        None => start(turn.name, turn.contest, turn.guard),
+    }
+}
+
 /// Starts a peer of its own for one round.
-pub fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Server, StartError> {
+fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Server, StartError> {
     let transport = plan.transport_of(name);
     if let Some(why) = name.system.why_not_over(transport) {
         return Err(StartError::Unsupported(why.into()));
     }
     let start = Start { name, plan, transport, guard };
     match name.system {
-        System::Corecast | System::CorecastSingles => start.corecast(false),
+        System::Corecast | System::CorecastSingles | System::CorecastPython => start.corecast(false),
         System::CorecastBefore => start.corecast_before(),
         System::CorecastZmtp => start.corecast(true),
         System::CorecastJoined => start.corecast_joined(),

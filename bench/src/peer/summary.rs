@@ -152,6 +152,7 @@ fn record_of(name: PeerName, plan: &Contest, comparison: &ContestRuns) -> PeerRe
         transport: plan.transport_of(name).to_string(),
         sessions: plan.sessions_of(name).to_string(),
         clients: all().next().and_then(|run| run.record.clients.clone()).unwrap_or_default(),
+        reactor: all().next().and_then(|run| run.record.reactor.clone()),
         rounds: paced().count() as u32,
         deliveries_per_s: median_of("deliveries_per_s"),
         latency_us: merged(|raw| &raw.latency),

@@ -5,10 +5,14 @@ use super::error::StartError;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The environment variable that names a Python with pyzmq.
+/// The environment variable that names a Python with the packages of all peers that are to be measured.
 pub const PYTHON_VARIABLE: &str = "CORECAST_BENCH_PYTHON";
 /// The command that gets what is missing.
 pub const INSTALL: &str = "scripts/peers.sh install";
+/// The command that makes a Python with our own package.
+pub const PACKAGE: &str = "scripts/python-package.sh --env";
+/// The Pythons that it makes, within the target folder: in a part of it, or beside the sources.
+const PACKAGE_PYTHONS: [&str; 2] = ["python/test-env/bin/python", "../python/target/test-env/bin/python"];
 /// Folders of servers that are not on everybody's PATH.
 const SERVER_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 /// Folder of the pinned servers, within the target folder.
@@ -29,26 +33,29 @@ pub fn find(program: &str) -> Result<PathBuf, StartError> {
 
 /// A Python that has pyzmq: what the variable names, what `scripts/python-env.sh` made, else that of the PATH.
 pub fn find_pyzmq() -> Result<PathBuf, StartError> {
-    let candidates = match std::env::var_os(PYTHON_VARIABLE) {
-        Some(named) => vec![PathBuf::from(named)],
-        None => pythons(PYZMQ_PYTHON),
-    };
-    let found = candidates.into_iter().find(|python| has_module(python, "zmq"));
-    found.ok_or_else(|| StartError::Missing {
-        program: "a Python with pyzmq".into(),
-        fix: format!("{INSTALL}, or name one with {PYTHON_VARIABLE}"),
-    })
+    find_python("pyzmq", "zmq", &[PYZMQ_PYTHON], INSTALL)
 }
 
-/// A Python that has Zenoh: what `scripts/peers.sh` made, else that of the PATH.
+/// A Python that has Zenoh, found in the same way: `scripts/peers.sh` makes one.
 pub fn find_zenoh() -> Result<PathBuf, StartError> {
-    let found = pythons(PINNED_PYTHON).into_iter().find(|python| has_module(python, "zenoh"));
-    found.ok_or_else(|| StartError::Missing { program: "a Python with Zenoh".into(), fix: INSTALL.into() })
+    find_python("Zenoh", "zenoh", &[PINNED_PYTHON], INSTALL)
 }
 
-/// The one of the target folder, then that of the PATH.
-fn pythons(made: &str) -> Vec<PathBuf> {
-    in_target(made).into_iter().chain([PathBuf::from("python3")]).collect()
+/// A Python that has our own package, found in the same way: `scripts/python-package.sh` makes one.
+pub fn find_package() -> Result<PathBuf, StartError> {
+    find_python("the package corecast", "corecast", &PACKAGE_PYTHONS, PACKAGE)
+}
+
+fn find_python(what: &str, module: &str, made: &[&str], fix: &str) -> Result<PathBuf, StartError> {
+    let made = made.iter().filter_map(|made| in_target(made)).chain([PathBuf::from("python3")]);
+    let found = match std::env::var_os(PYTHON_VARIABLE).map(PathBuf::from) {
+        Some(named) => Some(named).filter(|python| has_module(python, module)),
+        None => made.into_iter().find(|python| has_module(python, module)),
+    };
+    found.ok_or_else(|| StartError::Missing {
+        program: format!("a Python with {what}"),
+        fix: format!("{fix}, or name one with {PYTHON_VARIABLE}"),
+    })
 }
 
 /// A path in the target folder, which this command is in.

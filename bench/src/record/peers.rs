@@ -21,6 +21,9 @@ pub struct PeerRecord {
     pub sessions: String,
     /// `raw`: the same bare sockets for every peer; else whose clients they were: `native`, `pyzmq`, `zenoh`.
     pub clients: String,
+    /// Reactor that these clients wait with, if they are of our own library: `io_uring`, `epoll`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reactor: Option<String>,
     /// Rounds that were measured whole.
     pub rounds: u32,
     /// In the flood: median of the rounds.

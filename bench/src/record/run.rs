@@ -117,6 +117,9 @@ pub struct RunRecord {
     /// every peer), or a peer's own clients: `pyzmq`, `zenoh`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<String>,
+    /// Reactor that these clients wait with: `io_uring`, `epoll`; absent if they are not of our own library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reactor: Option<String>,
     /// User and system time of whoever fans out (broker, or direct publishers) over deliveries, in nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_ns_per_delivery: Option<f64>,

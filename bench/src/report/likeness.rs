@@ -13,8 +13,10 @@ pub(crate) const WHOLE: &str = "whole";
 const VISITS: &str = "visits";
 /// The trait of most runs, which goes without saying where runs are named in full.
 const USUAL: &str = "1 publisher";
+/// The reactor of clients of our own library that goes without saying: there was none but it, once.
+const USUAL_REACTOR: &str = "io_uring";
 /// Number of traits.
-const TRAITS: usize = 12;
+const TRAITS: usize = 13;
 
 /// Runs that can stand in one plot over the number of subscribers.
 #[derive(Clone, Debug)]
@@ -38,12 +40,19 @@ fn traits(run: &RunRecord, shards: bool) -> [String; TRAITS] {
         counted(run.publishers as usize, "publisher"),
         run.shared_topics().map(|shared| shared.to_string()).unwrap_or_default(),
         word("clients", &run.clients),
+        reactor(run),
         slow(run).unwrap_or_default(),
         if run.extra.contains_key(VISITS) { "visitors".into() } else { String::new() },
         word("idle", &run.idle),
         word("overflow", &run.overflow),
         if shards { counted(run.shards.len(), "shard") } else { String::new() },
     ]
+}
+
+/// The reactor in words; empty if it is the usual one, or if it is not our library's clients that wait.
+pub(crate) fn reactor(run: &RunRecord) -> String {
+    let other = run.reactor.as_ref().filter(|reactor| *reactor != USUAL_REACTOR);
+    other.map_or_else(String::new, |reactor| format!("reactor {reactor}"))
 }
 
 /// The rate in words. A search for a rate has a family of its own, whatever it tried.
@@ -144,10 +153,10 @@ mod tests {
     #[test]
     fn runs_made_alike_are_named_by_all_that_was_asked_for() {
         let shards = |number| vec![ShardRecord::default(); number];
-        let plain = RunRecord { rate_hz: Some(20.0), publishers: 1, shards: shards(1), ..sample_run() };
-        let again = RunRecord { round: Some(2), lost: 3, ..plain.clone() };
-        let more = RunRecord { shards: shards(2), ..plain.clone() };
         let word = |word: &str| Some(word.to_owned());
+        let plain = RunRecord { rate_hz: Some(20.0), publishers: 1, shards: shards(1), ..sample_run() };
+        let again = RunRecord { round: Some(2), lost: 3, reactor: word("io_uring"), ..plain.clone() };
+        let more = RunRecord { shards: shards(2), ..plain.clone() };
         let asked = RunRecord {
             peer: word("nats"),
             publishers: 2,
@@ -156,12 +165,15 @@ mod tests {
             topic_spread: Some("uniform".into()),
             topic_filters: Some("exact".into()),
             slow_subscribers: Some(5),
+            reactor: word("epoll"),
             idle: word("park"),
             overflow: word("block"),
             ..plain.clone()
         };
         let all = "proxy, 512 subscribers, sessions per-subscriber, tcp, 64 B, 20 messages/s";
-        let full = format!("nats {all}, 2 publishers, 20 of 100 topics, 5 slow, idle park, overflow block");
+        let full = format!(
+            "nats {all}, 2 publishers, 20 of 100 topics, reactor epoll, 5 slow, idle park, overflow block"
+        );
 
         let named = |records: Vec<RunRecord>| {
             let source = source(records);

@@ -1,6 +1,7 @@
 //! Owns the text about runs that goes to stdout: what arrived, and how long it took. The record has all of it, with
 //! more digits.
 
+use super::likeness;
 use super::table::{Cell, Column, Table};
 use crate::measure::latency::Summary;
 use crate::order::rising;
@@ -92,9 +93,11 @@ fn heading(run: &RunRecord, runs: &[RunRecord]) -> String {
         None => "flood".into(),
     };
     let publishers = counted(run.publishers as usize, "publisher");
+    let reactor = likeness::reactor(run);
+    let reactor = if reactor.is_empty() { reactor } else { format!(", {reactor}") };
     let topics = run.shared_topics().map_or_else(String::new, |shared| format!(", {shared}"));
     format!(
-        "{} mode, {}, sessions {}\n{publishers}, {rate}, {} bytes{topics}",
+        "{} mode, {}, sessions {}{reactor}\n{publishers}, {rate}, {} bytes{topics}",
         modes.join(" and "),
         run.transport,
         run.sessions,

@@ -19,7 +19,7 @@ impl<C: Send + 'static> Crew<C> {
     pub(super) fn start<F, R>(
         name: &str,
         (cores, executors): (&[CoreId], usize),
-        idle: Idle,
+        (idle, reactor): (Idle, Reactor),
         run: F,
     ) -> Result<Self, PoolError>
     where
@@ -32,7 +32,7 @@ impl<C: Send + 'static> Crew<C> {
             shards: executors,
             idle,
             sockets: Sockets::Many,
-            reactor: Reactor::IoUring,
+            reactor,
             link_capacity: COMMANDS_MAX,
         };
         let pool = start(&config, run)?;

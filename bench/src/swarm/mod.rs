@@ -25,7 +25,7 @@ pub mod topics;
 
 use crate::measure::payload::RunId;
 use crate::measure::workload::Workload;
-use corecast::{ClientConfig, DirectConfig, Endpoint, OverflowPolicy, Sessions, TlsClient};
+use corecast::{ClientConfig, DirectConfig, Endpoint, OverflowPolicy, Reactor, Sessions, TlsClient};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub struct Common {
     pub workload: Workload,
     /// A session for each subscriber, or one for each executor.
     pub sessions: Sessions,
+    /// The reactor that their executors wait with.
+    pub reactor: Reactor,
     /// The policy that subscribers ask the broker for when their queue is full; `None` leaves it to the broker.
     pub overflow: Option<OverflowPolicy>,
     /// Options with which publishers of direct topics fan out; their cores are chosen for each executor.
@@ -58,6 +60,7 @@ impl Common {
         config.name = name.to_owned();
         config.connect.tls = self.tls.clone();
         config.sessions = self.sessions;
+        config.reactor = self.reactor;
         config.overflow = self.overflow;
         config.direct = self.direct.clone();
         config.connect_timeout = self.setup_timeout;

@@ -83,7 +83,8 @@ impl Publishers {
         let config = Arc::new(config);
         let own = config.clone();
         let run = move |context| run_executor(context, own.clone(), reports.clone());
-        let crew = Crew::start(POOL, (&config.cores, executors), config.idle, run)?;
+        let wait = (config.idle, config.common.reactor);
+        let crew = Crew::start(POOL, (&config.cores, executors), wait, run)?;
         Ok(Publishers(crew))
     }
 

@@ -35,7 +35,8 @@ impl SlowSubscribers {
     /// Starts their executor. It subscribes them and then reports [`Report::SubscribersReady`], or
     /// [`Report::Failed`].
     pub fn start(config: SlowConfig, reports: Link<Report>) -> Result<Self, PoolError> {
-        let crew = Crew::start("bench-slow", (&[], 1), Idle::Park, move |context| {
+        let wait = (Idle::Park, config.common.reactor);
+        let crew = Crew::start("bench-slow", (&[], 1), wait, move |context| {
             let (config, reports) = (config.clone(), reports.clone());
             async move { run_executor(context, &config, &reports).await }
         })?;

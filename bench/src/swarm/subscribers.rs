@@ -59,7 +59,8 @@ impl Subscribers {
             let (config, reports) = (own.clone(), reports.clone());
             async move { run_executor(context, &config, &reports).await }
         };
-        let crew = Crew::start("bench-sub", (&config.cores, executors), config.idle, run)?;
+        let wait = (config.idle, config.common.reactor);
+        let crew = Crew::start("bench-sub", (&config.cores, executors), wait, run)?;
         Ok(Subscribers(crew))
     }
 

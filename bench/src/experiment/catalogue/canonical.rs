@@ -16,7 +16,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "canonical",
     "How does the time from publisher to subscriber grow from 1 to 512 subscribers, through the broker and directly?",
-    &["shards"],
+    "shards",
     steps,
 );
 

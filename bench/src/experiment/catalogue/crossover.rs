@@ -14,7 +14,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "crossover",
     "At how many subscribers, and at which payload, does which mode reach the last subscriber first?",
-    &["mode", "shards"],
+    "mode shards",
     steps,
 );
 

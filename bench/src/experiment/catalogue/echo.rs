@@ -22,7 +22,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     ..Experiment::new(
         "echo",
         "How long does one message take through a broker that never sleeps, beside the same bytes between two threads?",
-        &["mode", "rate", "shards", "slow", "subscribers", "publishers", "cores", "topics", "engine"],
+        "mode rate shards slow subscribers publishers cores topics engine reactor",
         steps,
     )
     .with_figures(&[BUSY, SPIN, PARK], sum_up)

@@ -12,8 +12,8 @@ pub struct Experiment {
     pub name: &'static str,
     /// The question that it answers.
     pub question: &'static str,
-    /// Options that it chooses itself, so that nobody can.
-    pub chooses: &'static [&'static str],
+    /// Options that it chooses itself, so that nobody can, with spaces between them.
+    pub chooses: &'static str,
     /// Cores that it takes at least: with fewer it would not compare what it says.
     pub cores_min: usize,
     /// Figures that it has as a whole, for `--assert`.
@@ -29,7 +29,7 @@ impl Experiment {
     pub(super) const fn new(
         name: &'static str,
         question: &'static str,
-        chooses: &'static [&'static str],
+        chooses: &'static str,
         steps: fn(&Base) -> Vec<Step>,
     ) -> Self {
         let sum_up = |_: &[Entry]| Vec::new();

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "flood",
     "Which rate is delivered whole, by subscriber count and payload?",
-    &["rate", "shards"],
+    "rate shards",
     steps,
 );
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "handshakes",
     "What do clients that come and go over TLS cost those that stay?",
-    &["mode", "shards", "slow"],
+    "mode shards slow",
     steps,
 )
 .with_figures(&[RATIO, MADE], sum_up);

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "idle",
     "What does a broker that does not sleep cost, and how much sooner do messages arrive?",
-    &["mode", "shards"],
+    "mode shards",
     steps,
 );
 

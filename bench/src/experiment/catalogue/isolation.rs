@@ -25,7 +25,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "isolation",
     "What do a few slow or stalled subscribers cost all the others?",
-    &["shards"],
+    "shards",
     steps,
 )
 .with_figures(&[STALLED, SLOWED], sum_up);

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "quiet",
     "What does a broker cost while nothing is sent?",
-    &["mode", "rate", "shards", "slow"],
+    "mode rate shards slow",
     steps,
 )
 .with_figures(&[CORES, MEMORY], sum_up);

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "scaling",
     "What do a delivery and a subscriber cost, and how does that grow with subscribers and shards?",
-    &[],
+    "",
     steps,
 )
 .with_figures(&[CPU], sum_up);

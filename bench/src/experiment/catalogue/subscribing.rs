@@ -19,7 +19,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "subscribing",
     "What does a filter cost, and does it cost more the more there are?",
-    &["mode", "subscribers", "publishers", "size", "rate", "sessions", "shards", "slow", "cores", "topics"],
+    "mode subscribers publishers size rate sessions shards slow cores topics reactor",
     steps,
 )
 .with_figures(&[ONE_US, ONE_GROWTH, MANY_US, MANY_GROWTH], sum_up);

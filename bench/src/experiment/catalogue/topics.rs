@@ -19,7 +19,7 @@ use std::time::Duration;
 pub const EXPERIMENT: Experiment = Experiment::new(
     "topics",
     "What does a delivery cost where each subscriber wants its own part of many topics?",
-    &["mode", "subscribers", "publishers", "sessions", "shards", "slow", "cores", "size", "topics", "engine"],
+    "mode subscribers publishers sessions shards slow cores size topics engine reactor",
     steps,
 );
 
