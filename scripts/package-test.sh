@@ -166,6 +166,11 @@ inside sed -i '/no-such-option/d' /etc/corecast/broker.toml
 inside systemctl reload corecast
 until_so "it is active" inside systemctl is-active corecast
 [ "$(main_pid)" = "$before" ] || die "a reload has restarted it"
+# Operators reach it at its Unix socket; over loopback, without a token, they only look.
+readonly HTTP=uds:///run/corecast/http.sock
+inside corecast reload --metrics $HTTP
+inside corecast sessions --metrics 127.0.0.1:9680 >/dev/null
+if as someone corecast reload --metrics 127.0.0.1:9680 2>/dev/null; then die "an ordinary user has reloaded it"; fi
 hears someone $TCP
 
 step "a broker that hangs"

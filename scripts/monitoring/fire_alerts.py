@@ -155,6 +155,9 @@ class Prometheus:
             with urllib.request.urlopen(f"{self.url}/{path}?{urllib.parse.urlencode(query)}", timeout=10) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
+            # It listens before it has read what it kept, and says so until then.
+            if error.code == 503:
+                return None
             raise SystemExit(f"alerts: FAILED: {query}: {error.read().decode()}") from error
         except OSError:
             return None

@@ -1,4 +1,4 @@
-//! Owns the arguments by which a client finds its broker and trusts it: the same for `pub`, `sub` and `registry`.
+//! Owns the arguments by which a client finds its broker and trusts it: the same for `pub`, `sub`, `ping`, `latency` and `registry`.
 
 use std::path::{Path, PathBuf};
 

@@ -28,7 +28,7 @@ Examples:
   corecast config default > broker.toml            # every option, with its documentation; none is set
   corecast config check broker.toml                # all that is wrong, each with its line
   corecast config show --config broker.toml        # what is in force, and where each value comes from
-  corecast config show-client                      # the same for pub, sub and registry
+  corecast config show-client                      # the same for pub, sub and other clients
   corecast broker --config broker.toml
 
 broker.toml, with the names of the options:
@@ -37,7 +37,7 @@ broker.toml, with the names of the options:
     shards = 2
     rebalance = false
 
-~/.config/corecast/client.toml, for pub, sub and registry:
+~/.config/corecast/client.toml, for pub, sub, ping, latency and registry:
     [client]
     broker = \"tls://broker.example.org:6680\"
     token-file = \"desk.token\"
@@ -86,7 +86,7 @@ struct ShowArgs {
     form: ShowForm,
 }
 
-/// Print what is in force for pub, sub and registry, and where each value came from.
+/// Print what is in force for pub, sub, ping, latency and registry, and where each value came from.
 #[derive(Args, Debug)]
 struct ShowClientArgs {
     #[command(flatten)]
