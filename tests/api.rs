@@ -283,6 +283,10 @@ fn the_slowest_session_comes_first_and_pages_have_all_of_them() {
     let table = broker.run(&["sessions", "--sort", "drops", "--limit", "1"]);
     assert!(said(&table, 0).contains("1 of "), "{table:?}");
     assert!(text(&table.stdout).lines().nth(1).is_some_and(|line| line.starts_with(own)), "{table:?}");
+    let all = broker.run(&["sessions", "--sort", "gaps-told", "--limit", "100000", "-o", "json"]);
+    assert_eq!((said(&all, 0), text(&all.stdout).lines().count()), (String::new(), seen.len()));
+    let none = said(&broker.run(&["sessions", "--limit", "0"]), 2);
+    assert!(none.contains("a whole number from 1"), "{none}");
 }
 
 #[test]
@@ -434,6 +438,8 @@ fn what_is_asked_wrongly_is_told_and_orders_are_for_operators() {
         ("GET /api/v1/shards?limit=1", "no such parameter: `limit`; there is none"),
         ("GET /api/v1/topics?filter=a.%3E.b", "not a filter"),
         ("GET /api/v1/publishers?after=x", "16 hexadecimal digits"),
+        ("POST /api/v1/drain?to=here", "`to`: `here` is no endpoint"),
+        ("POST /api/v1/drain?now=1", "no such parameter: `now`; there is to, spread"),
         ("POST /api/v1/kick", "name a `session` or a `user`"),
         ("POST /api/v1/kick?user=", "name a `session` or a `user`"),
         ("POST /api/v1/kick?user=a&session=0000000000000000", "and not both"),

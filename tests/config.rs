@@ -251,7 +251,7 @@ fn a_check_finds_all_that_is_wrong_with_the_values_and_then_with_the_options_tog
         checked("shards = 0\n\n  lease = '1ms'\nheartbeat = 0\n", 2),
         "error: F:1:1: `shards`: 0 is not a number from 1 to 1024\n\
          error: F:3:3: `lease`: 1ms is too short; at least 300ms\n\
-         error: F:4:1: `heartbeat`: 0ns is too short; at least 100ms\n"
+         error: F:4:1: `heartbeat`: 0s is too short; at least 100ms\n"
     );
     // What one option lacks is another one's absence, and is told once.
     let lacks = checked("listen = 'tls://127.0.0.1:0'\nshards = 0\n", 2);
@@ -262,6 +262,29 @@ fn a_check_finds_all_that_is_wrong_with_the_values_and_then_with_the_options_tog
     );
     let of_no_use = checked("http-token-file = 'none'\n", 2);
     assert_eq!(of_no_use, "error: F:1:1: `http-token-file`: it is of no use without --metrics ADDRESS\n");
+    for (text, place, wanted) in [
+        (
+            "listen = ['tcp://h:1', 'tcp://*:1']",
+            "1:1: `listen`",
+            "tcp://h:1 takes the port of tcp://*:1 as well",
+        ),
+        ("metrics = ['h:1', 'h:1']", "1:1: `metrics`", "tcp://h:1 is there twice"),
+        (
+            "listen = 'tcp://*:1'\nzmtp-xsub = 'tcp://h:1'",
+            "2:1: `zmtp-xsub`",
+            "tcp://h:1 is taken: --listen has tcp://*:1",
+        ),
+        (
+            "listen = 'uds:///a'\nmetrics = 'uds:///a'",
+            "2:1: `metrics`",
+            "uds:///a is taken: --listen has uds:///a",
+        ),
+    ] {
+        assert_eq!(checked(text, 2), format!("error: F:{place}: {wanted}\n"), "{text}");
+    }
+    let differ =
+        "listen = ['tcp://h:0', 'tcp://h:0', 'tcp://h:1', 'tcp://g:1']\nmetrics = ['h:2', 'uds:///h']\n";
+    assert_eq!(checked(differ, 0), "");
     let default = checked("frame-bytes-max = '200MiB'\n", 2);
     assert!(
         default.starts_with("error: F: the default of `egress-bytes`: 16777216 is too little"),

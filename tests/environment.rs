@@ -77,6 +77,8 @@ fn an_error_names_the_variable_that_it_came_from() {
         (&["broker"], ("CORECAST_BROKER_LISTEN", "tcp://h"), "--listen"),
         (&["registry"], ("CORECAST_REGISTRY_WATCH", "perhaps"), "--watch"),
         (&["registry"], ("CORECAST_LOG_LEVEL", "loud"), "--log-level"),
+        (&["sessions"], ("CORECAST_METRICS", "h"), "--metrics"),
+        (&["history", "list", "--metrics", "h:1"], ("CORECAST_HISTORY_LIMIT", "0"), "--limit"),
     ];
     for (args, (variable, value), option) in cases {
         let said = wrong(args, &[(variable, value)], 2);

@@ -281,7 +281,8 @@ fn the_configuration_of_packages_has_no_fault() {
     let checked = corecast().args(["config", "check"]).arg(&file).output().expect("the command runs");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     // Without a token, orders are taken at a Unix socket alone: this is where reload, kick and drain reach it.
-    let shown = corecast().args(["config", "show", "--config"]).arg(&file).output().expect("the command runs");
+    let shown =
+        corecast().args(["config", "show", "--config"]).arg(&file).output().expect("the command runs");
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     let metrics = shown.lines().find(|line| line.starts_with("metrics = ")).expect("it is shown");
     assert!(metrics.contains("\"uds:///run/corecast/http.sock\""), "{metrics}");

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum TomlFileError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {why}")]
     Io {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// The file is not TOML, or does not say what it should.
     #[error("{path}: {why}")]
@@ -29,7 +29,7 @@ pub fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, String>) -> Re
     let path = path.to_owned();
     match std::fs::read_to_string(&path) {
         Ok(text) => parse(&text).map_err(|why| TomlFileError::Wrong { path, why }),
-        Err(source) => Err(TomlFileError::Io { path, source }),
+        Err(why) => Err(TomlFileError::Io { path, why }),
     }
 }
 

@@ -280,6 +280,7 @@ fn what_cannot_be_reported_is_an_error_that_says_what_to_do() {
         let output = report(&[&path(name)], &path("out"));
         assert_exit(&output, 1);
         assert!(text(&output.stderr).contains(says), "{name}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).matches("os error").count() < 2, "twice: {}", text(&output.stderr));
         assert!(!path("out").exists());
     }
     assert_exit(&bench(&["report"]).output().unwrap(), 2);

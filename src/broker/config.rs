@@ -167,7 +167,8 @@ impl BrokerConfig {
             [("heartbeat", self.heartbeat, HEARTBEAT_MIN), ("lease", self.lease, LEASE_MIN)]
         {
             if time < least {
-                return Err(Error::of_field(field, format!("{time:?} is too short; at least {least:?}")));
+                let text = format!("{} is too short; at least {}", TimeSpan(time), TimeSpan(least));
+                return Err(Error::of_field(field, text));
             }
         }
         Ok(())
@@ -281,7 +282,7 @@ impl BrokerConfig {
     }
 
     /// Every listener, with what it is for, and the field that asks for it.
-    pub(super) fn doors(&self) -> impl Iterator<Item = (Door, &Endpoint, &'static str)> {
+    pub(crate) fn doors(&self) -> impl Iterator<Item = (Door, &Endpoint, &'static str)> {
         [
             (Door::Native, &self.listen, "listen"),
             (Door::Zmtp(Sides::Both), &self.zmtp, "zmtp"),

@@ -42,6 +42,11 @@ pub(super) fn figure(row: &Value, name: &str) -> f64 {
     row[name].as_f64().unwrap_or(0.0)
 }
 
+/// A number of a row that names a thing, such as a shard, and so is written in full; a dash if there is none.
+pub(super) fn id(row: &Value, name: &str) -> String {
+    row[name].as_u64().map_or("-".to_owned(), |id| id.to_string())
+}
+
 /// A word of a row; a dash if there is none.
 pub(super) fn word<'a>(row: &'a Value, name: &str) -> &'a str {
     row[name].as_str().unwrap_or("-")

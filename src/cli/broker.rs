@@ -36,7 +36,7 @@ Examples:
   corecast broker
   corecast broker --config broker.toml                      # its options, from a file
   corecast broker --listen tcp://127.0.0.1:6680 --listen uds:///run/corecast.sock --cores 2-15
-  corecast broker --users users.toml                        # only users of this file: see `corecast user --help`
+  corecast broker --users users.toml                # only users of this file: see `corecast user --help`
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, shown in the ready line
   corecast broker --overflow block --metrics 127.0.0.1:9680
   corecast broker --metrics 'https://*:9680' --metrics uds:///run/corecast/http.sock \

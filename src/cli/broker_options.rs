@@ -136,6 +136,7 @@ impl BrokerOptions {
         let config = self.config.0.listeners(listeners);
         config.validate()?;
         check_that_all_is_of_use(&config, &metrics, http_token_file.is_some())?;
+        check_that_addresses_differ(&config, &metrics)?;
         if engine_wait && config.engine.is_empty() {
             return Err(Error::of_field("engine_wait", "it is of no use without --engine URL"));
         }
@@ -189,5 +190,38 @@ fn check_that_all_is_of_use(
             "https:// needs a certificate: --tls-cert FILE and --tls-key FILE; `corecast cert` makes them",
         )),
         _ => Ok(()),
+    }
+}
+
+/// Refuses two listeners at one address: at the start, the second would find that another process has it.
+fn check_that_addresses_differ(config: &BrokerConfig, metrics: &[HttpAddress]) -> Result<(), Error> {
+    let doors = config.doors().map(|(_, endpoint, field)| (endpoint, field));
+    let all: Vec<_> = doors.chain(metrics.iter().map(|address| (&address.0, "metrics"))).collect();
+    for (at, (endpoint, field)) in all.iter().enumerate() {
+        let Some((other, of)) = all[..at].iter().find(|(other, _)| is_one_place(endpoint, other)) else {
+            continue;
+        };
+        let why = match (field == of, endpoint == other) {
+            (true, true) => format!("{endpoint} is there twice"),
+            (true, false) => format!("{other} takes the port of {endpoint} as well"),
+            (false, _) => format!("{endpoint} is taken: --{} has {other}", of.replace('_', "-")),
+        };
+        return Err(Error::of_field(*field, why));
+    }
+    Ok(())
+}
+
+/// True if only one socket can listen at both; port 0 is a free port each time.
+fn is_one_place(one: &Endpoint, other: &Endpoint) -> bool {
+    let place = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } => Some((host.clone(), *port)),
+        Endpoint::Uds { .. } => None,
+    };
+    match (place(one), place(other)) {
+        (Some((host, port)), Some((other, same))) => {
+            port == same && port != 0 && (host == other || host == "*" || other == "*")
+        }
+        (None, None) => one == other,
+        _ => false,
     }
 }

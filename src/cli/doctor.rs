@@ -22,7 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   corecast doctor
   corecast doctor --cores 0-15 --open-files 20000
-  corecast doctor --config broker.toml             # its faults, and the host for the broker that it describes
+  corecast doctor --config broker.toml   # its faults, and the host for the broker that it describes
   corecast doctor --users users.toml --tls-cert server.pem     # their faults, and how long it is valid
   corecast doctor --zmtp-curve-key broker.key_secret           # who may read it, and the public key
   corecast doctor --engine nats://10.0.0.5:4222    # an engine: version, longest message, rights, round trip

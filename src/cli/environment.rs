@@ -127,7 +127,16 @@ impl Variables {
         let all = std::iter::once((None, command)).chain(visible.map(|one| (Some(one.get_name()), one)));
         let variables = all.flat_map(|(name, command)| {
             let longs = command.get_arguments().filter_map(Arg::get_long);
-            longs.map(move |long| (self.variable(name, long), long.to_owned()))
+            let own = longs.map(move |long| (self.variable(name, long), long.to_owned()));
+            let inner = command.get_subcommands().filter_map(move |inner| {
+                let other = self.alike(name?, inner.get_name())?;
+                Some((other, inner))
+            });
+            let inner = inner.flat_map(move |(other, inner)| {
+                let longs = inner.get_arguments().filter_map(Arg::get_long);
+                longs.map(move |long| (self.variable(Some(other), long), long.to_owned()))
+            });
+            own.chain(inner)
         });
         variables.collect()
     }

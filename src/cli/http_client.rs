@@ -120,8 +120,8 @@ impl HttpClientArgs {
 /// The error for a server that was there, and did not answer.
 fn cut_off(address: &HttpAddress) -> Error {
     let text = format!(
-        "the HTTP server at {address} ended the connection before it answered, as it does when too many are open: ask again, or at a \
-         Unix socket of the broker, where root and its user are never in the way; its log names the host that opens so many"
+        "the HTTP server at {address} ended the connection before it answered, as it does when the broker ends, or when too many are \
+         open: ask again, or at a Unix socket of the broker, where root and its user are never in the way; its log says which it was"
     );
     Error::new(ErrorKind::Io, text)
 }

@@ -107,8 +107,8 @@ Examples:
   seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
 
 Every option can also be set by an environment variable named after its command: `sub --count` is CORECAST_SUB_COUNT. \
-CORECAST_BROKER, CORECAST_TOKEN_FILE, CORECAST_LOG_LEVEL and CORECAST_LOG_FORMAT apply to all commands. CORECAST_TOKEN is a \
-token itself, for those that log in at their broker without a file. An empty variable counts as unset, \
+CORECAST_BROKER, CORECAST_TOKEN_FILE, CORECAST_METRICS, CORECAST_HTTP_TOKEN_FILE, CORECAST_LOG_LEVEL and CORECAST_LOG_FORMAT \
+apply to all commands that have these options. CORECAST_TOKEN is a token itself, for those that log in at their broker without a file. An empty variable counts as unset, \
 and the command line takes precedence. `corecast broker --config` reads options from a file, and other commands from \
 client.toml, which the environment overrides: see `corecast config --help`.
 
@@ -172,6 +172,7 @@ const VARIABLES: Variables = Variables {
         "broker",
         "token-file",
         "http-token-file",
+        "metrics",
         "ca",
         "pin",
         "cert",
@@ -180,8 +181,13 @@ const VARIABLES: Variables = Variables {
         "log-level",
         "log-format",
     ],
-    own: &[("broker", "config"), ("doctor", "config")],
-    alike: &[("config", "show", "broker"), ("config", "show-client", "sub")],
+    own: &[("broker", "config"), ("broker", "metrics"), ("doctor", "config"), ("doctor", "metrics")],
+    alike: &[
+        ("config", "show", "broker"),
+        ("config", "show-client", "sub"),
+        ("history", "list", "history"),
+        ("history", "clear", "history"),
+    ],
 };
 
 /// The definition of the command, with its environment variables: for help, man pages and tests.
@@ -298,6 +304,35 @@ mod tests {
             names.contains_key("CORECAST_SUB_COUNT") && names.contains_key("CORECAST_BROKER"),
             "{names:?}"
         );
+    }
+
+    #[test]
+    fn one_variable_leads_every_command_of_an_operator_to_its_broker() {
+        let whole = command();
+        let variable = |path: &[&str], long: &str| {
+            let command = path.iter().try_fold(&whole, |command, name| command.find_subcommand(name));
+            let arg =
+                command.and_then(|command| command.get_arguments().find(|arg| arg.get_long() == Some(long)));
+            let variable = arg.and_then(|arg| arg.get_env()).map(|name| name.to_string_lossy().into_owned());
+            variable.unwrap_or_else(|| panic!("{path:?} --{long} has none"))
+        };
+        for path in [
+            &["sessions"][..],
+            &["top"],
+            &["kick"],
+            &["drain"],
+            &["reload"],
+            &["peers"],
+            &["history", "list"],
+            &["history", "clear"],
+        ] {
+            assert_eq!(variable(path, "metrics"), "CORECAST_METRICS");
+            assert_eq!(variable(path, "http-token-file"), "CORECAST_HTTP_TOKEN_FILE");
+        }
+        // A broker listens there, and a host is checked without one.
+        assert_eq!(variable(&["broker"], "metrics"), "CORECAST_BROKER_METRICS");
+        assert_eq!(variable(&["doctor"], "metrics"), "CORECAST_DOCTOR_METRICS");
+        assert_eq!(variable(&["history", "list"], "limit"), "CORECAST_HISTORY_LIMIT");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::error::Error;
 /// The HTTP server of a broker, and what it needs to be shown.
 #[derive(Args, Clone, Debug)]
 pub(super) struct OperatorArgs {
-    /// Address of the broker's HTTP server, as in its own option of this name.
+    /// Address of the broker's HTTP server: the one of --metrics of `corecast broker`, which has none without it.
     #[arg(long, value_name = "ADDRESS")]
     metrics: HttpAddress,
 

@@ -17,7 +17,7 @@ use crate::{Error, ErrorCode, ErrorKind, Listed, PublisherChange, RegistryView};
 const EXAMPLES: &str = "\
 Examples:
   corecast registry
-  corecast registry --watch                        # who is there, then who comes and goes, until interrupted
+  corecast registry --watch            # who is there, then who comes and goes, until interrupted
   corecast registry -o json | jq -r 'select(.topics[] == \"video.a\") | .endpoints[]'
   corecast registry --watch --timeout 1m -o json > changes.jsonl
   corecast registry --broker tls://broker.example.org:6680 --token-file desk.token

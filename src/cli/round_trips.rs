@@ -32,7 +32,6 @@ struct Times {
     p50: f64,
     p90: f64,
     p99: f64,
-    #[serde(rename = "p99.9")]
     p99_9: f64,
     most: f64,
 }
@@ -123,7 +122,7 @@ mod tests {
             ("p50", 500.0),
             ("p90", 900.0),
             ("p99", 990.0),
-            ("p99.9", 999.0),
+            ("p99_9", 999.0),
             ("most", 1000.0),
         ] {
             assert_eq!(times[name], wanted, "{name}");

@@ -1,9 +1,11 @@
 //! `corecast sessions`: the sessions of a running broker, with what each is sent, what waits for it and what it has lost.
 
+use std::collections::HashSet;
+
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::amounts::{count, figure, span, word};
+use super::amounts::{figure, id, span, word};
 use super::operator_args::OperatorArgs;
 use super::output::{Format, json_line, note, print};
 use super::session_cells::SessionCells;
@@ -31,7 +33,7 @@ pub(super) struct SessionsArgs {
     #[arg(long, value_name = "FIGURE", default_value = "id")]
     sort: SessionSort,
 
-    /// Most sessions to list, up to 1,000.
+    /// Most sessions to list.
     #[arg(long, value_name = "COUNT", default_value_t = API_ROWS_DEFAULT, value_parser = parse_limit)]
     limit: usize,
 
@@ -63,6 +65,8 @@ enum SessionSort {
     BytesOut,
     /// Messages that it has lost.
     Drops,
+    /// Gap notices that it was sent.
+    GapsTold,
     /// Filters that it has.
     Filters,
     /// The time since it came.
@@ -70,27 +74,43 @@ enum SessionSort {
 }
 
 fn parse_limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|limit| (1..=API_ROWS_MAX).contains(limit));
-    limit.ok_or_else(|| format!("a number from 1 to {API_ROWS_MAX}"))
+    let limit = text.parse().ok().filter(|limit| *limit > 0);
+    limit.ok_or_else(|| "a whole number from 1".to_owned())
 }
 
 pub(super) fn run(args: SessionsArgs) -> Result<Exit, Failure> {
-    let sort =
-        args.sort.to_possible_value().map_or_else(String::new, |value| value.get_name().replace('-', "_"));
-    let request = format!("GET /api/v1/sessions?sort={sort}&limit={}", args.limit);
-    let object = args.operator.ask_for_object(&request)?;
-    let none = Vec::new();
-    let sessions = object["sessions"].as_array().unwrap_or(&none);
+    let (sessions, total) = listed(&args)?;
     let text: String = match args.output {
         Format::Json => sessions.iter().map(json_line).collect(),
-        Format::Text => lines(sessions),
+        Format::Text => lines(&sessions),
     };
     print(text)?;
-    let total = object["total"].as_u64().unwrap_or(0);
-    if total > sessions.len() as u64 && args.output == Format::Text {
+    if total > sessions.len() as u64 && sessions.len() >= args.limit {
         note(format!("{} of {total} sessions; --limit lists more", sessions.len()));
     }
     Ok(Exit::Fine)
+}
+
+/// The sessions that were asked for, page by page, and how many there are. One that moves to a later page meanwhile is listed once.
+fn listed(args: &SessionsArgs) -> Result<(Vec<Value>, u64), Failure> {
+    let sort =
+        args.sort.to_possible_value().map_or_else(String::new, |value| value.get_name().replace('-', "_"));
+    let (mut sessions, mut seen, mut offset) = (Vec::new(), HashSet::new(), 0);
+    loop {
+        let limit = (args.limit - sessions.len()).min(API_ROWS_MAX);
+        let request = format!("GET /api/v1/sessions?sort={sort}&limit={limit}&offset={offset}");
+        let mut page = args.operator.ask_for_object(&request)?;
+        let rows = page["sessions"].take();
+        for row in rows.as_array().into_iter().flatten() {
+            if seen.insert(word(row, "session").to_owned()) {
+                sessions.push(row.clone());
+            }
+        }
+        match page["next_offset"].as_u64() {
+            Some(next) if next > offset && sessions.len() < args.limit => offset = next,
+            _ => return Ok((sessions, page["total"].as_u64().unwrap_or(0))),
+        }
+    }
 }
 
 /// The table of these sessions.
@@ -120,7 +140,7 @@ fn cells(session: &Value) -> [String; 14] {
     let row = SessionCells::of(session);
     [
         word(session, "session").to_owned(),
-        count(figure(session, "shard")),
+        id(session, "shard"),
         row.kind,
         span(figure(session, "age_seconds")),
         row.messages_in,
@@ -145,7 +165,7 @@ mod tests {
     #[test]
     fn a_session_is_a_line_and_does_nothing_to_the_terminal() {
         let session = json!({
-            "session": "0001000000000002", "shard": 1, "kind": "native", "age_seconds": 75.2,
+            "session": "0001000000000002", "shard": 1023, "kind": "native", "age_seconds": 75.2,
             "messages_in_per_second": 0.0, "messages_out_per_second": 1234.5, "waiting_messages": 17,
             "waiting_bytes": 2048, "lag_seconds": 0.25, "drops": 3, "user": null, "address": "127.0.0.1:4711",
             "name": "quotes\n\x1b[2J", "filters": { "count": 3, "first": ["a", "b.>"] },
@@ -160,6 +180,7 @@ SESSION           SHARD  KIND    AGE   IN/S  OUT/S  WAITING  BYTES  LAG     DROP
         for part in [
             "0001000000000002",
             "75 s",
+            "1023",
             "1.2 k",
             "17",
             "2 KiB",

@@ -116,7 +116,10 @@ impl FromStr for TimeSpan {
 
 impl fmt::Display for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
+        match self.0.is_zero() {
+            true => f.write_str("0s"),
+            false => write!(f, "{:?}", self.0),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use hyper::{Method, Response, StatusCode, Uri};
 
 use super::access::HttpRole;
 use super::api::{self, ApiPage};
-use super::api_answer;
+use super::api_answer::{self, ApiAnswer};
 use super::census::Operations;
 #[cfg(feature = "nats")]
 use super::engine_view::EngineQuestions;
@@ -203,6 +203,9 @@ impl Pages {
                 if is_readiness && uri.query() == Some(WITH_ENGINE) && !answers {
                     status = StatusCode::SERVICE_UNAVAILABLE;
                     text = text.replacen("ok\n", "", 1);
+                    if engine.is_empty() {
+                        text.push_str("this broker has no engine\n");
+                    }
                 }
                 response(status, TEXT, text + &self.notes + &engine)
             }
@@ -219,10 +222,11 @@ impl Pages {
     /// True if the engine answers, and the line on it behind the health: none without one.
     async fn engine_health(&self) -> (bool, String) {
         #[cfg(feature = "nats")]
-        if let Some(engine) = &self.engine
-            && let Some(view) = engine.ask().await
-        {
-            return (view.server.is_some(), view.health());
+        if let Some(engine) = &self.engine {
+            return match engine.ask().await {
+                Some(view) => (view.server.is_some(), view.health()),
+                None => (false, "engine away\n".to_owned()),
+            };
         }
         (false, String::new())
     }
@@ -247,11 +251,10 @@ impl Pages {
     }
 
     async fn api(&self, page: ApiPage, query: Option<&str>) -> Response<PageBody> {
-        let (status, value) = match &self.operations {
+        object(match &self.operations {
             Some(operations) => api::answer(operations, page, query).await,
             None => api_answer::fault(StatusCode::NOT_FOUND, "there is no API here"),
-        };
-        response(status, JSON, format!("{}\n", printable_json(&value.to_string())))
+        })
     }
 
     /// Begins a stream of events, which `pulse` is to know of.
@@ -274,7 +277,7 @@ impl Pages {
         };
         let request = match DrainRequest::read(query) {
             Ok(request) => request,
-            Err(fault) => return response(StatusCode::BAD_REQUEST, TEXT, format!("{fault}\n")),
+            Err(fault) => return object(api_answer::fault(StatusCode::BAD_REQUEST, &fault.to_string())),
         };
         // One that waits already is enough.
         let _ = drains.try_send(request);
@@ -297,11 +300,16 @@ impl Pages {
     }
 }
 
+/// An answer of the API, on one line.
+fn object((status, value): ApiAnswer) -> Response<PageBody> {
+    response(status, JSON, format!("{}\n", printable_json(&value.to_string())))
+}
+
 /// The query by which a broker whose engine is away is not ready either.
 const WITH_ENGINE: &str = "engine";
 
 const NO_PAGE: &str = "there is /, /metrics, /healthz, /readyz, /reload, and /api/v1/ with shards, sessions, topics, \
-                       publishers, live, events, kick and drain\n";
+                       publishers, history, engine, live, events, kick, history/clear and drain\n";
 
 const NO_OPERATOR: &str = "this is for those that show the token of --http-token-file, or that come by a Unix socket as \
                            root or as the user of the broker\n";

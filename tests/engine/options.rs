@@ -181,7 +181,8 @@ fn the_doctor_and_the_list_of_peers_say_what_an_operator_wants_to_know() {
     let (head, body) = b.get("/readyz?engine");
     assert!(head.starts_with("HTTP/1.1 200") && body.starts_with("ok\nengine connected"), "{body}");
     let alone = BrokerProcess::start(Transport::Tcp, &[]);
-    assert!(alone.get("/readyz?engine").0.starts_with("HTTP/1.1 503"), "there is none");
+    let (head, body) = alone.get("/readyz?engine");
+    assert!(head.starts_with("HTTP/1.1 503") && body == "this broker has no engine\n", "{body}");
     let (code, _, said) = run(&["peers", "--metrics", &alone.metrics().to_string()]);
     assert!(code == Some(1) && said.contains("no engine"), "{said}");
 }

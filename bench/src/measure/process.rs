@@ -59,12 +59,12 @@ impl Usage {
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// A file of procfs could not be read: most likely the process is gone.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {why}")]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// A file of procfs is not as the kernel documents it.
     #[error("{path} has no {field} where proc(5) says it is")]
@@ -118,7 +118,7 @@ fn usage_in(folder: &Path, ticks_per_s: u64) -> Result<Usage, UsageError> {
 }
 
 fn read(path: &Path) -> Result<String, UsageError> {
-    std::fs::read_to_string(path).map_err(|source| UsageError::Unreadable { path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|why| UsageError::Unreadable { path: path.to_owned(), why })
 }
 
 /// utime and stime, fields 14 and 15. The name in field 2 may hold spaces and parentheses, so counting starts after

@@ -73,12 +73,12 @@ pub enum NotServing {
         said: String,
     },
     /// The process's stdout cannot be read.
-    #[error("the stdout of {name} cannot be read: {source}")]
+    #[error("the stdout of {name} cannot be read: {why}")]
     Unreadable {
         /// Its name.
         name: &'static str,
         /// The reason.
-        source: io::Error,
+        why: io::Error,
     },
 }
 
@@ -128,7 +128,7 @@ impl Process {
     /// The first line that it prints, which says that it serves.
     pub fn first_line(&mut self) -> Result<String, NotServing> {
         let name = self.name;
-        let unreadable = |source| NotServing::Unreadable { name, source };
+        let unreadable = |why| NotServing::Unreadable { name, why };
         let stdout = self.stdout.take();
         let mut stdout = stdout.ok_or_else(|| unreadable(io::Error::other("nobody asked for it")))?;
         // A pipe cannot be read with a deadline, so a thread of its own waits for it.

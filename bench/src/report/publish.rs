@@ -24,11 +24,10 @@ pub const TEXT: &str = "report.md";
 
 /// Why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the plot `{plot}` cannot be drawn: {source}")]
+#[error("the plot `{plot}` cannot be drawn: {why}")]
 pub struct ReportError {
     plot: String,
-    #[source]
-    source: RasterError,
+    why: RasterError,
 }
 
 /// Every file of the report of these sources. The same sources give the same bytes.
@@ -43,9 +42,8 @@ pub fn files(sources: &[Source]) -> Result<Vec<File>, ReportError> {
         let picture = |theme| format!("{}\n", figure.chart.draw(&figure.title, WIDE, theme).into_string());
         let path = |ending| markdown::picture_path(slug, &figure.slug, ending);
         let light = picture(Theme::Light);
-        let png = raster
-            .png(&light)
-            .map_err(|source| ReportError { plot: format!("{slug}-{}", figure.slug), source })?;
+        let png =
+            raster.png(&light).map_err(|why| ReportError { plot: format!("{slug}-{}", figure.slug), why })?;
         files.push(File { path: path(".png"), content: png });
         files.push(File { path: path(".svg"), content: light.into_bytes() });
         files.push(File { path: path("-dark.svg"), content: picture(Theme::Dark).into_bytes() });

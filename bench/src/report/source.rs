@@ -24,12 +24,12 @@ pub enum SourceError {
     #[error(transparent)]
     Results(#[from] ResultsError),
     /// There is nothing.
-    #[error("cannot read {path}: {source}: name a folder that an experiment made, or a file of `run --json`")]
+    #[error("cannot read {path}: {why}: name a folder that an experiment made, or a file of `run --json`")]
     Unreadable {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// A file that is no record.
     #[error("{path} is neither results nor a record of `run --json`: {why}")]
@@ -58,7 +58,7 @@ const QUESTION_OF_A_RUN: &str = "What did these runs of corecast-bench give?";
 impl Source {
     /// Reads a folder of results, its `results.json`, or a record of `run --json`.
     pub fn read(path: &Path) -> Result<Self, SourceError> {
-        let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |why| SourceError::Unreadable { path: path.to_owned(), why };
         let is_folder = path.metadata().map_err(unreadable)?.is_dir();
         if is_folder {
             return Source::of_folder(path);

@@ -24,14 +24,14 @@ const RUNNING: &str = "running";
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
     /// A file or folder could not be written or read.
-    #[error("cannot {doing} {path}: {source}")]
+    #[error("cannot {doing} {path}: {why}")]
     Io {
         /// `write` or `read`.
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The reason.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// The folder has results already; they are worth too much to be overwritten.
     #[error("{0} has results already: name another folder with --out, or remove it")]
@@ -58,12 +58,12 @@ pub enum ResultsError {
         found: String,
     },
     /// A histogram is not one.
-    #[error("{path}: {source}")]
+    #[error("{path}: {why}")]
     Hdr {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: HdrError,
+        why: HdrError,
     },
 }
 
@@ -166,7 +166,7 @@ pub fn read_raw(folder: &Path, id: &str) -> Result<Raw, ResultsError> {
     let folder = folder.join(RUNS).join(id);
     let hdr = |name: &str| {
         let path = folder.join(name);
-        Latencies::from_hdr(&read(&path)?).map_err(|source| ResultsError::Hdr { path, source })
+        Latencies::from_hdr(&read(&path)?).map_err(|why| ResultsError::Hdr { path, why })
     };
     let (latency, first_subscriber, last_subscriber) = (hdr(LATENCY)?, hdr(FIRST)?, hdr(LAST)?);
     Ok(Raw { latency, first_subscriber, last_subscriber, samples: None })
@@ -218,7 +218,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ResultsError> {
 
 fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ResultsError {
     let path = path.to_owned();
-    move |source| ResultsError::Io { doing, path, source }
+    move |why| ResultsError::Io { doing, path, why }
 }
 
 #[cfg(test)]

@@ -25,10 +25,10 @@ use crate::config::file::sample;
 
 const EXAMPLES: &str = "\
 Examples:
-  corecast config default > broker.toml            # every option, with its documentation; none is set
-  corecast config check broker.toml                # all that is wrong, each with its line
-  corecast config show --config broker.toml        # what is in force, and where each value comes from
-  corecast config show-client                      # the same for pub, sub and other clients
+  corecast config default > broker.toml        # every option, with its documentation; none is set
+  corecast config check broker.toml            # all that is wrong, each with its line
+  corecast config show --config broker.toml    # what is in force, and where each value comes from
+  corecast config show-client                  # the same for pub, sub and other clients
   corecast broker --config broker.toml
 
 broker.toml, with the names of the options:

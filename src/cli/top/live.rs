@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::amounts::{bytes, count, figure, word};
+use super::super::amounts::{bytes, count, figure, id, word};
 use super::super::session_cells::SessionCells;
 use super::super::table::Align;
 use crate::printable::printable;
@@ -42,18 +42,19 @@ pub(super) const SHARDS: [Column; 10] = [
     number("DROPS/S", 7, 2),
 ];
 
-/// The columns of sessions.
-pub(super) const SESSIONS: [Column; 10] = [
+/// The columns of sessions. `SESSION` is the number by which `corecast kick` ends one.
+pub(super) const SESSIONS: [Column; 11] = [
+    words("SESSION", (16, 16), 6),
     words("NAME", (12, 24), 0),
     words("USER", (8, 12), 5),
     words("ADDRESS", (21, 21), 4),
-    words("KIND", (6, 6), 7),
+    words("KIND", (6, 6), 8),
     number("LAG", 6, 0),
     number("WAITING", 7, 1),
-    number("BYTES", 8, 6),
+    number("BYTES", 8, 7),
     number("OUT/S", 7, 2),
     number("DROPS", 6, 3),
-    words("FILTERS", (13, 60), 8),
+    words("FILTERS", (13, 60), 9),
 ];
 
 /// The columns of topics.
@@ -66,6 +67,8 @@ pub(super) struct Live {
     version: String,
     sums: [String; 4],
     sessions_total: String,
+    /// Shards whose cores something else has.
+    starved: usize,
     pub(super) has_drops: bool,
     pub(super) shards: Vec<[String; SHARDS.len()]>,
     pub(super) sessions: Vec<[String; SESSIONS.len()]>,
@@ -86,6 +89,7 @@ impl Live {
                 count(sum("drops_per_second")),
             ],
             sessions_total: count(figure(object, "sessions_total")),
+            starved: rows("shards").iter().filter(|row| row["starved"] == true).count(),
             has_drops: sum("drops_per_second") > 0.0,
             shards: rows("shards").iter().map(shard).collect(),
             sessions: rows("slowest").iter().map(session).collect(),
@@ -97,8 +101,12 @@ impl Live {
     pub(super) fn summary(&self, columns: usize) -> String {
         let [published, delivered, waiting, drops] = &self.sums;
         let (version, sessions) = (&self.version, &self.sessions_total);
+        let starved = match (self.starved, self.shards.len()) {
+            (0, _) => String::new(),
+            (starved, shards) => format!(", {starved} of {shards} shards starved"),
+        };
         let all = format!(
-            "{published} in/s, {delivered} out/s, {sessions} sessions, {waiting} waiting, {drops} drops/s"
+            "{published} in/s, {delivered} out/s, {sessions} sessions, {waiting} waiting, {drops} drops/s{starved}"
         );
         let most = if self.has_drops { format!("{drops} drops/s") } else { format!("{delivered} out/s") };
         let lines =
@@ -115,8 +123,8 @@ fn safe(text: &str) -> String {
 fn shard(row: &Value) -> [String; SHARDS.len()] {
     let share = row["busy_share"].as_f64().map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share));
     [
-        count(figure(row, "shard")),
-        row["core"].as_u64().map_or("-".to_owned(), |core| core.to_string()),
+        id(row, "shard"),
+        id(row, "core"),
         share,
         count(figure(row, "sessions")),
         count(figure(row, "messages_in_per_second")),
@@ -131,6 +139,7 @@ fn shard(row: &Value) -> [String; SHARDS.len()] {
 fn session(session: &Value) -> [String; SESSIONS.len()] {
     let row = SessionCells::of(session);
     [
+        safe(word(session, "session")),
         safe(&row.name),
         safe(&row.user),
         safe(&row.address),
@@ -162,7 +171,7 @@ pub(super) mod tests {
                     "link_items": 3, "drops_per_second": 0.0 })
         };
         let session = |n: usize| {
-            json!({ "name": format!("session {n}\u{1b}[2J"), "user": null, "address": "192.0.2.1:4711", "kind": "native",
+            json!({ "session": format!("{n:016x}"), "name": format!("session {n}\u{1b}[2J"), "user": null, "address": "192.0.2.1:4711", "kind": "native",
                     "lag_seconds": 1.5, "waiting_messages": 17, "waiting_bytes": 4_096,
                     "messages_out_per_second": 10.0, "drops": 3, "filters": { "count": 1, "first": ["prices.>"] } })
         };
@@ -188,10 +197,25 @@ pub(super) mod tests {
             [30, 20, 1].map(|columns| live.summary(columns)),
             ["25 k out/s, 0 drops/s", "25 k out/s", "25 k out/s"]
         );
+        let starving = Live { starved: 1, ..live.clone() };
+        assert!(
+            starving.summary(100).ends_with("0 drops/s, 1 of 2 shards starved"),
+            "{}",
+            starving.summary(100)
+        );
+        assert_eq!(starving.summary(30), "25 k out/s, 0 drops/s");
         let dropping = Live { has_drops: true, ..live.clone() };
         assert_eq!(dropping.summary(20), "0 drops/s");
-        assert_eq!(live.sessions[1][0], "session 1\\x1b[2J");
+        assert_eq!(live.sessions[1][..2], ["0000000000000001", "session 1\\x1b[2J"]);
         assert_eq!(live.topics[0], ["prices.0", "500", "2"].map(str::to_owned));
+    }
+
+    #[test]
+    fn numbers_of_shards_are_written_in_full() {
+        let row = json!({ "shard": 1_023, "core": 1_000, "starved": true });
+        let live = Live::of(&json!({ "shards": [row] }));
+        assert_eq!(live.shards[0][..2], ["1023", "1000"]);
+        assert!(live.summary(usize::MAX).ends_with("1 of 1 shards starved"), "{live:?}");
     }
 
     #[test]

@@ -58,16 +58,34 @@ fn list<const COLUMNS: usize>(
     let [above, table] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
     frame.render_widget(Paragraph::new(Span::styled(title, colours.faint())), above);
     let fitting = fitting(columns, area.width);
-    let cell = |text: &str, column: &Column| {
-        let alignment = if column.align == Align::Right { Alignment::Right } else { Alignment::Left };
-        Line::from(text.to_owned()).alignment(alignment)
-    };
-    let header =
-        Row::new(fitting.iter().map(|at| cell(columns[*at].title, &columns[*at]))).style(colours.header());
-    let lines =
-        rows.iter().take(shown).map(|row| Row::new(fitting.iter().map(|at| cell(&row[*at], &columns[*at]))));
     let widths = widths(columns, &fitting, area.width);
+    let cells = |texts: [&str; COLUMNS]| {
+        let cell = |(at, width): (&usize, &u16)| {
+            let alignment =
+                if columns[*at].align == Align::Right { Alignment::Right } else { Alignment::Left };
+            Line::from(cut(texts[*at], *width)).alignment(alignment)
+        };
+        Row::new(fitting.iter().zip(&widths).map(cell).collect::<Vec<_>>())
+    };
+    let header = cells(columns.each_ref().map(|column| column.title)).style(colours.header());
+    let lines: Vec<Row<'_>> =
+        rows.iter().take(shown).map(|row| cells(row.each_ref().map(String::as_str))).collect();
     frame.render_widget(Table::new(lines, widths).header(header).column_spacing(GAP), table);
+}
+
+/// A text that has room in so many columns: one that is cut off ends in `…`.
+fn cut(text: &str, width: u16) -> String {
+    let room = usize::from(width);
+    if Span::raw(text).width() <= room {
+        return text.to_owned();
+    }
+    // A few characters at most are wide ones, and leave again.
+    let mut cut: String = text.chars().take(room).collect();
+    while Span::raw(cut.as_str()).width() >= room.max(1) {
+        cut.pop();
+    }
+    cut.push('…');
+    cut
 }
 
 /// The columns that a list of this width has room for: those of the highest rank go first.
@@ -147,7 +165,7 @@ mod tests {
             "SHARDS",
             "SLOWEST SESSIONS",
             "TOPICS",
-            "session 0\\x1b",
+            "session 0\\x1…",
             "192.0.2.1:4711",
             "prices.0",
             "25 %",
@@ -177,6 +195,16 @@ mod tests {
         }
         assert_eq!(screen[0], "494 k out/s");
         assert!(!text.contains("ADDRESS") && screen.iter().all(|line| line.chars().count() <= 20), "{text}");
+    }
+
+    #[test]
+    fn a_cell_says_that_it_is_cut_off() {
+        let texts = [("prices.>", 8), ("prices.>", 7), ("価格.>", 6), ("価格.>", 5), ("価格", 3), ("a", 0)];
+        let wanted = ["prices.>", "prices…", "価格.>", "価格…", "価…", "…"];
+        assert_eq!(texts.map(|(text, width)| cut(text, width)), wanted);
+        assert_eq!(cut(&"x".repeat(100_000), 60).chars().count(), 60);
+        let text = drawn(20, 24, &live(1), None).join("\n");
+        assert!(text.contains("session 0\\x…"), "{text}");
     }
 
     #[test]

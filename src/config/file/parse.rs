@@ -201,6 +201,10 @@ impl Reader<'_> {
         match message {
             _ if message.starts_with("string values must be quoted") => {
                 let value = rest.split('#').next().unwrap_or_default().trim();
+                // Another option where a value of a list is expected: the list was never ended.
+                if value.split_once('=').is_some_and(|(key, _)| self.grammar.owner(key.trim()).is_some()) {
+                    return "the ] at the end of the list before this is missing".to_owned();
+                }
                 format!("a text stands in quotes: write {value:?}")
             }
             _ if message.starts_with("invalid basic string, expected `\"`")
@@ -406,6 +410,7 @@ mod tests {
         for (text, wanted) in [
             ("shards = 1\nlisten = tcp://127.0.0.1:6680\n", "2:10: "),
             ("listen = ['h:1'", "1:16: "),
+            ("listen = [\n'h:1',\nshards = 3\n", "3:1: the ] at the end of the list before this is missing"),
             ("shards 1", "1:8: "),
             ("shards =", "1:9: "),
             ("egress-bytes = 16MiB", "1:16: "),
