@@ -232,9 +232,9 @@ fn a_revoked_right_ends_the_direct_stream_of_one_who_does_not_leave_by_itself() 
     assert_eq!(next(&mut desk), b"after", "nobody else notices");
 }
 
-#[test]
-fn direct_streams_go_on_behind_a_broker_that_is_started_again_and_new_ones_begin() {
-    let _watchdog = watchdog::watch("direct_streams_go_on_behind_a_broker_that_is_started_again");
+/// A broker with users is killed under a direct stream and started again: the stream goes on for longer than a ticket of the broker
+/// before lets in, and new ones begin.
+fn streams_go_on_behind_one_that(starts_again: impl FnOnce(&mut BrokerProcess)) {
     let team = Team::of(&[("feeds", FEEDS), ("desk", DESK)]);
     let mut broker = team.broker();
     let mut before = desk(&broker);
@@ -244,9 +244,8 @@ fn direct_streams_go_on_behind_a_broker_that_is_started_again_and_new_ones_begin
     broker.kill();
     feeds.publish("prices.eur", b"1").expect("it is taken");
     assert_eq!(next(&mut before), b"1", "while it is away");
-    broker.start_again();
+    starts_again(&mut broker);
     let mut after = desk(&broker);
-    // Longer than a ticket of the broker before it lets in.
     let until = MonotonicNs::now() + TICKET_GRACE + Duration::from_secs(2);
     let mut number = 2;
     while MonotonicNs::now() < until {
@@ -260,6 +259,19 @@ fn direct_streams_go_on_behind_a_broker_that_is_started_again_and_new_ones_begin
     while last != (number - 1).to_string().as_bytes() {
         last = next(&mut after);
     }
+}
+
+#[test]
+fn direct_streams_go_on_behind_a_broker_that_is_started_again_and_new_ones_begin() {
+    let _watchdog = watchdog::watch("direct_streams_go_on_behind_a_broker_that_is_started_again");
+    streams_go_on_behind_one_that(BrokerProcess::start_again);
+}
+
+#[test]
+fn direct_streams_go_on_behind_a_broker_that_is_started_again_without_users() {
+    let _watchdog = watchdog::watch("direct_streams_go_on_behind_a_broker_without_users");
+    // It gives no tickets in the place of those before: its word that the publisher is there has to do.
+    streams_go_on_behind_one_that(|broker| broker.start_again_with(&["--mode", "direct", "--shards", "2"]));
 }
 
 #[test]

@@ -125,7 +125,8 @@ impl Permissions {
                 Ok(Identity::Relayed(*publisher, Arc::new(registrant), *address))
             }
             (Identity::Admitted(accepted, address), _) => {
-                let Some(rules) = &self.tickets else { return Ok(identity.clone()) };
+                // None are asked for any more: its time does not end with a ticket that nobody renews.
+                let Some(rules) = &self.tickets else { return self.identify(&Proof::None, *address) };
                 let going_on = rules.go_on(accepted, now).map_err(LoginRefusal::Ticket)?;
                 Ok(Identity::Admitted(Arc::new(going_on), *address))
             }

@@ -260,6 +260,19 @@ fn a_broker_that_was_started_again_has_another_key_and_old_tickets_end_soon() {
     assert!(is_open(&host, renewed) && !is_open(&host, left));
 }
 
+#[test]
+fn a_broker_that_is_started_again_without_users_ends_nobody() {
+    let (before, .., rules, ticket) = introduced(2);
+    let mut host = host(rules, before.now);
+    let desk = shows(&mut host, Some(&ticket));
+    while !host.shards[0].on_permissions(&Permissions::all().asking_for(None)) {}
+    host.wait(TICKET_LIFE + SECOND);
+    assert!(is_open(&host, desk), "nobody renews its ticket, and nobody asks for one");
+    host.hears(0, desk);
+    host.say(0, desk, &[subscribe("x", 1)]);
+    assert_eq!(host.hears(0, desk), "!1", "its ticket did not cover this");
+}
+
 fn tickets_in(frames: &Bytes) -> usize {
     splitter::frames(frames).filter(|(_, frame)| matches!(frame, Frame::Ticket { .. })).count()
 }

@@ -242,6 +242,8 @@ fn what_is_too_old_is_given_up_by_ticks() {
     assert_eq!(everything(&log), "a=2,3,4 b=4");
     log.on_tick(NOW + second * 60);
     assert_eq!(everything(&log), "b=4");
+    log.on_tick(NOW + KEEP_AGE_DEFAULT + second * 2);
+    assert_eq!(everything(&log), "b=4", "those before it are as old");
     log.on_tick(NOW + KEEP_AGE_DEFAULT + second * 5);
     assert_eq!((everything(&log), log.bytes()), (String::new(), 0));
     log.audit();
