@@ -1,9 +1,11 @@
 import builtins
 import os
-from collections.abc import Buffer
 from datetime import timedelta
 from types import TracebackType
 from typing import Literal, Self, TypedDict, Unpack, overload
+
+# Type checkers know it without the package; `collections.abc` has it from 3.12 on.
+from typing_extensions import Buffer
 
 from .errors import (
     ClosedError as ClosedError,
@@ -43,7 +45,7 @@ class Options(TypedDict, total=False):
     direct_zmtp: str | None
     direct_overflow: Policy | None
 
-class Message(Buffer):
+class Message:
     @property
     def topic(self) -> str: ...
     @property
@@ -64,6 +66,7 @@ class Message(Buffer):
     def from_history(self) -> bool: ...
     def __len__(self) -> int: ...
     def __bytes__(self) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class Gap:
     @property

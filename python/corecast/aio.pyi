@@ -1,8 +1,9 @@
 import builtins
-from collections.abc import Buffer
+from collections.abc import Generator
 from types import TracebackType
 from typing import Self, Unpack
-from collections.abc import Generator
+
+from typing_extensions import Buffer
 
 from . import ConnectionEvent, Event, Listed, Options, PublisherChange
 

@@ -4,8 +4,8 @@
 class CorecastError(Exception):
     """What went wrong. `kind` is a word such as "refused" or "protocol"; `code` is the broker's reason for a refusal."""
 
-    kind = "unknown"
-    code = None
+    kind: str = "unknown"
+    code: str | None = None
 
 
 class InvalidError(CorecastError, ValueError):
@@ -47,7 +47,7 @@ _CLASSES = {
 }
 
 
-def _make(kind, text, code):
+def _make(kind: str, text: str, code: str | None) -> CorecastError:
     """The exception for an error of the native part, which calls this."""
     error = _CLASSES.get(kind, CorecastError)(text)
     error.kind = kind

@@ -114,6 +114,18 @@ def test_every_public_name_is_typed_and_documented():
             assert public == {member for member in in_stub if not member.startswith("_")}, name
 
 
+def test_stubs_import_what_the_oldest_python_has():
+    import ast
+    import importlib
+
+    for stub in ("__init__.pyi", "aio.pyi"):
+        for node in ast.walk(ast.parse((ROOT / "python/corecast" / stub).read_text())):
+            # Type checkers have typing_extensions of their own.
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module != "typing_extensions":
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, name.name) for name in node.names), f"{stub}, line {node.lineno}"
+
+
 def test_every_option_is_documented():
     text = (ROOT / "python/src/options.rs").read_text()
     options = set(re.findall(r'^            "(\w+)" => ', text, re.M)) | set(re.findall(r'^        "(\w+)" => ', text, re.M))
