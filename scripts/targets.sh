@@ -204,7 +204,8 @@ measure() {
     echo "== $name: corecast-bench $subcommand $*"
     timeout --signal INT --kill-after 60 "$command_seconds_max" "$bin" "$subcommand" "$@" "${asserts[@]}" \
         2> >(tee "$out/$name.err" >&2) || code=$?
-    wait
+    # For tee alone: a row may have started a server.
+    wait "$!" || true
     for index in "${!numbers[@]}"; do
         take_down "$name" "$record" "$code" "$index"
     done
