@@ -202,10 +202,8 @@ measure() {
     fi
     echo
     echo "== $name: corecast-bench $subcommand $*"
-    timeout --signal INT --kill-after 60 "$command_seconds_max" "$bin" "$subcommand" "$@" "${asserts[@]}" \
-        2> >(tee "$out/$name.err" >&2) || code=$?
-    # For tee alone: a row may have started a server.
-    wait "$!" || true
+    { timeout --signal INT --kill-after 60 "$command_seconds_max" "$bin" "$subcommand" "$@" "${asserts[@]}" 2>&1 >&3 |
+        tee "$out/$name.err" >&2; } 3>&1 || code=$?
     for index in "${!numbers[@]}"; do
         take_down "$name" "$record" "$code" "$index"
     done
