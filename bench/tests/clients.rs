@@ -1,6 +1,5 @@
 //! Clients that measure: of our own library with either reactor, and of our package for Python, beside others in one call. Where
 //! no Python has the package (`scripts/python-package.sh --env`), nothing of it is tested, which is said.
-#![expect(clippy::print_stderr, reason = "what is not tested is said")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot read what it wants to check has failed")]
 
 mod command;

@@ -206,7 +206,7 @@ fn check_that_addresses_differ(config: &BrokerConfig, metrics: &[HttpAddress]) -
             (true, false) => format!("{other} takes the port of {endpoint} as well"),
             (false, _) => format!("{endpoint} is taken: --{} has {other}", of.replace('_', "-")),
         };
-        return Err(Error::of_field(*field, why));
+        return Err(Error::of_field(field, why));
     }
     Ok(())
 }
