@@ -64,8 +64,8 @@ impl PyMessage {
     }
 
     /// True if it comes from history.
-    #[getter]
-    fn from_history(&self) -> bool {
+    #[getter(from_history)]
+    fn is_from_history(&self) -> bool {
         self.0.from_history
     }
 
