@@ -218,6 +218,8 @@ impl Publisher {
             // The question may be lost with its task.
             let answer = async { Some(self.ends.line.unless_ended(taken.recv()).await) };
             unless_away(answer, &mut self.ends.away).await?.transpose()?;
+            // It is answered once: whoever drops this future while it waits to ask the next begins with that.
+            self.taken = None;
         }
         let (reply, taken) = link(1);
         let asked = async { self.ends.items.send(PublishItem::Taken { reply }).await.ok() };
@@ -470,6 +472,32 @@ mod tests {
                 None => assert_eq!((take(&mut items), publisher.published()), (None, 1)),
             }
         }
+    }
+
+    /// Takes the question whether all before it has been taken over, as the task does, and answers it.
+    fn answer(items: &mut Inbox<PublishItem>) {
+        let Some(PublishItem::Taken { reply }) = items.try_recv() else { panic!("a question waits") };
+        reply.try_send(()).expect("it is answered once");
+    }
+
+    #[test]
+    fn a_publish_that_is_dropped_between_an_answer_and_the_next_question_asks_it_later() {
+        let topic = Topic::new("t").expect("a topic");
+        let (mut publisher, mut items, _complaints, _end) = publisher();
+        publisher.asked_bytes_ago = PUBLISH_BYTES_AHEAD;
+        let waits = block_on(poll_once(Box::pin(publisher.publish_async(&topic, b"1"))));
+        assert!(waits.is_none(), "its question has the room, and it is withdrawn");
+        answer(&mut items);
+        assert_eq!(publisher.publish(&topic, b"2").expect("there is room"), 1);
+        publisher.asked_bytes_ago = PUBLISH_BYTES_AHEAD;
+        let waits = block_on(poll_once(Box::pin(publisher.publish_async(&topic, b"3"))));
+        assert!(waits.is_none(), "it has heard the answer, and there is no room for the next question");
+        assert_eq!(take(&mut items).as_deref(), Some(&b"2"[..]));
+        let mut waits = Box::pin(publisher.publish_async(&topic, b"3"));
+        assert!(block_on(poll_once(&mut waits)).is_none(), "the question has the room");
+        answer(&mut items);
+        assert_eq!(block_on(waits).expect("there is room"), 2);
+        assert_eq!(take(&mut items).as_deref(), Some(&b"3"[..]));
     }
 
     #[test]
