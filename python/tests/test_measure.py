@@ -28,7 +28,8 @@ def measure(tmp_path, *arguments):
 
 @pytest.mark.parametrize("row, arguments, targets, lines", [
     ("flood", ["--seconds", "0.2"], 2, ["pyzmq, published by a bare socket", "recv_many, published by `corecast pub`"]),
-    ("large", ["--seconds", "0.2"], 2, ["pyzmq through libzmq's proxy", "corecast straight from the publisher"]),
+    # Long enough for a debug build of the package, which takes a moment for each of these payloads.
+    ("large", ["--seconds", "3"], 2, ["pyzmq through libzmq's proxy", "corecast straight from the publisher"]),
     ("memory", ["--idle", "100"], 2, ["a SUB socket of pyzmq", "each of a filter of its own"]),
     ("import", ["--imports", "2"], 1, ["import zmq", "import corecast.aio"]),
 ])
