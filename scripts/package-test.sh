@@ -86,7 +86,7 @@ step "a fresh $SUITE"
 debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,man-db,bash-completion,zsh,fish \
     "$SUITE" "$root" >"$work/debootstrap.log" 2>&1 ||
     { tail -n 20 "$work/debootstrap.log"; die "debootstrap"; }
-cp "$package" "$root/root/corecast.deb"
+cp "$package" "$root/corecast.deb"
 # The profile of nspawn denies io_uring; that of the unit is what is tested.
 SYSTEMD_SECCOMP=0 systemd-nspawn --directory "$root" --register=no --keep-unit --private-network --boot --console=pipe \
     >"$work/nspawn.log" 2>&1 </dev/null &
@@ -97,7 +97,7 @@ init
 until_so "systemd runs" inside systemctl is-system-running
 
 step "install"
-inside dpkg -i /root/corecast.deb
+inside dpkg -i /corecast.deb
 inside corecast --version
 inside id corecast
 [ "$(inside stat -c '%a %U %G' /etc/corecast)" = "750 root corecast" ] || die "/etc/corecast is open to others"
@@ -209,12 +209,12 @@ hears someone $TCP
 step "upgrade"
 dpkg-deb -R "$package" "$work/next"
 sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
-dpkg-deb -b "$work/next" "$root/root/next.deb" >/dev/null
+dpkg-deb -b "$work/next" "$root/next.deb" >/dev/null
 as someone timeout 60 corecast sub t --count 2 >"$work/heard" &
 sub=$!
 as someone timeout 30 corecast pub t "before the upgrade" --wait-subscribers 1
 before=$(main_pid)
-inside dpkg -i /root/next.deb
+inside dpkg -i /next.deb
 until_so "it is active" inside systemctl is-active corecast
 [ "$(main_pid)" != "$before" ] || die "the upgrade has not restarted it"
 as someone timeout 30 corecast pub t "after the upgrade" --wait-subscribers 1
@@ -227,16 +227,16 @@ step "an upgrade to a command that does not run"
 dpkg-deb -R "$package" "$work/broken"
 sed -i 's/^Version: .*/&+next2/' "$work/broken/DEBIAN/control"
 printf '#!/bin/sh\necho "this command does not run here" >&2\nexit 126\n' >"$work/broken/usr/bin/corecast"
-dpkg-deb -b "$work/broken" "$root/root/broken.deb" >/dev/null
+dpkg-deb -b "$work/broken" "$root/broken.deb" >/dev/null
 before=$(main_pid)
 inside cp /usr/bin/corecast /usr/local/bin/corecast-before
-if inside dpkg -i /root/broken.deb >"$work/dpkg" 2>&1; then die "a command that does not run was taken"; fi
+if inside dpkg -i /broken.deb >"$work/dpkg" 2>&1; then die "a command that does not run was taken"; fi
 grep -e 'does not run here' -e '^corecast: ' "$work/dpkg" || { cat "$work/dpkg"; die "it says nothing of why"; }
 [ "$(main_pid)" = "$before" ] || die "the upgrade has ended the broker"
 client=/usr/local/bin/corecast-before
 hears someone $TCP
 client=corecast
-inside dpkg -i /root/next.deb 2>&1 | grep -i downgrading
+inside dpkg -i /next.deb 2>&1 | grep -i downgrading
 until_so "it is active" inside systemctl is-active corecast
 hears someone $TCP
 inside rm /usr/local/bin/corecast-before
@@ -244,7 +244,7 @@ inside rm /usr/local/bin/corecast-before
 step "an upgrade under a configuration that is wrong"
 inside sed -i '$a no-such-option = 1' /etc/corecast/broker.toml
 before=$(main_pid)
-if inside dpkg -i /root/next.deb >"$work/dpkg" 2>&1; then die "a wrong configuration was taken"; fi
+if inside dpkg -i /next.deb >"$work/dpkg" 2>&1; then die "a wrong configuration was taken"; fi
 grep -e no-such-option -e '^corecast: ' "$work/dpkg" || { cat "$work/dpkg"; die "it says nothing of why"; }
 [ "$(main_pid)" = "$before" ] || die "the upgrade has ended the broker"
 hears someone $TCP
