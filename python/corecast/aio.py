@@ -98,7 +98,30 @@ class _Handle:
         return ConnectionEvents(native.connection_events())
 
 
-class Subscriber(_Handle):
+class _Stream(_Handle):
+    """A handle that is read with `async for`, by its `_next`, until somebody closes it."""
+
+    async def close(self):
+        """Ends it. Another task that waits gets `ClosedError`."""
+        if self._native is not None:
+            self._native.close()
+
+    async def __aexit__(self, *_):
+        await self.close()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        try:
+            return await self._next()
+        except ClosedError:
+            if self.closed:
+                raise StopAsyncIteration from None
+            raise
+
+
+class Subscriber(_Stream):
     """As `corecast.Subscriber`."""
 
     _connect = staticmethod(_corecast.Subscriber._connect)
@@ -127,24 +150,7 @@ class Subscriber(_Handle):
         async with self._turns:
             return await _result(native._recv_many(max_events))
 
-    async def close(self):
-        """Unsubscribes. Another task that waits for an event gets `ClosedError`."""
-        if self._native is not None:
-            self._native.close()
-
-    async def __aexit__(self, *_):
-        await self.close()
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        try:
-            return await self.recv()
-        except ClosedError:
-            if self.closed:
-                raise StopAsyncIteration from None
-            raise
+    _next = recv
 
 
 class Publisher(_Handle):
@@ -204,7 +210,7 @@ class Publisher(_Handle):
         return self._opened().unconfirmed
 
 
-class RegistryView(_Handle):
+class RegistryView(_Stream):
     """As `corecast.RegistryView`."""
 
     _connect = staticmethod(_corecast.RegistryView._connect)
@@ -219,24 +225,7 @@ class RegistryView(_Handle):
         async with self._turns:
             return await _result(self._opened()._next_change())
 
-    async def close(self):
-        """Ends it. Another task that waits for a change gets `ClosedError`."""
-        if self._native is not None:
-            self._native.close()
-
-    async def __aexit__(self, *_):
-        await self.close()
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        try:
-            return await self.next_change()
-        except ClosedError:
-            if self.closed:
-                raise StopAsyncIteration from None
-            raise
+    _next = next_change
 
 
 class ConnectionEvents:

@@ -113,6 +113,33 @@ pub(crate) fn with<O: Owner, R>(owner: &Bound<'_, O>, mut act: impl FnMut(&mut O
     }
 }
 
+/// Closes the handle of an object and drops it without the GIL. A call that waits with it ends with `ClosedError`.
+///
+/// # Errors
+/// `ForkedError`.
+pub(crate) fn close<O: Owner>(owner: &Bound<'_, O>) -> PyResult<()> {
+    fork::check()?;
+    let handle = with(owner, |object| object.held().close());
+    owner.py().detach(|| drop(handle));
+    Ok(())
+}
+
+/// True if the handle of an object was closed.
+pub(crate) fn is_closed<O: Owner>(owner: &Bound<'_, O>) -> bool {
+    with(owner, |object| object.held().is_closed())
+}
+
+/// The next item of a loop over an object: the loop ends when somebody closes that.
+pub(crate) fn unless_closed<O: Owner>(
+    owner: &Bound<'_, O>,
+    next: PyResult<Option<Py<PyAny>>>,
+) -> PyResult<Option<Py<PyAny>>> {
+    match next {
+        Err(_) if is_closed(owner) => Ok(None),
+        next => next,
+    }
+}
+
 /// Waits until no other thread's call has the handle, and does something with it.
 ///
 /// # Errors

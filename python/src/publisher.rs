@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use crate::connection_events::PyConnectionEvents;
 use crate::errors::{exception, invalid};
 use crate::fork;
-use crate::held::{Held, Owner, begin, in_turn, with};
+use crate::held::{Held, Owner, begin, in_turn, is_closed, with};
 use crate::limits::{CLOSE_SECONDS, LINGER};
 use crate::operation::{Operation, block};
 use crate::options::{client_config, seconds};
@@ -323,7 +323,7 @@ impl PyPublisher {
     /// True if it was closed.
     #[getter]
     fn closed(slf: &Bound<'_, Self>) -> bool {
-        with(slf, |this| this.held.is_closed())
+        is_closed(slf)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 use crate::connection_events::PyConnectionEvents;
 use crate::errors::exception;
 use crate::fork;
-use crate::held::{Held, Owner, begin, in_turn, with};
+use crate::held::{Held, Owner, begin, close, in_turn, is_closed, unless_closed};
 use crate::operation::{Operation, block};
 use crate::options::{client_config, seconds};
 use crate::subscriber::deadline;
@@ -123,16 +123,13 @@ impl PyRegistryView {
 
     /// Ends it. A call of another thread that waits ends with `ClosedError`.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        fork::check()?;
-        let view = with(slf, |this| this.held.close());
-        slf.py().detach(|| drop(view));
-        Ok(())
+        close(slf)
     }
 
     /// True if it was closed.
     #[getter]
     fn closed(slf: &Bound<'_, Self>) -> bool {
-        with(slf, |this| this.held.is_closed())
+        is_closed(slf)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -153,10 +150,7 @@ impl PyRegistryView {
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
-        match Self::next_change(slf, None) {
-            Err(_) if Self::closed(slf) => Ok(None),
-            change => change,
-        }
+        unless_closed(slf, Self::next_change(slf, None))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::connection_events::PyConnectionEvents;
 use crate::errors::exception;
 use crate::events::event_object;
 use crate::fork;
-use crate::held::{Held, Owner, begin, in_turn, with};
+use crate::held::{Held, Owner, begin, close, in_turn, is_closed, unless_closed, with};
 use crate::operation::{Operation, block};
 use crate::options::{client_config, filters, seconds};
 
@@ -152,16 +152,13 @@ impl PySubscriber {
 
     /// Unsubscribes. A call of another thread that waits ends with `ClosedError`.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        fork::check()?;
-        let subscriber = with(slf, |this| this.held.close());
-        slf.py().detach(|| drop(subscriber));
-        Ok(())
+        close(slf)
     }
 
     /// True if it was closed.
     #[getter]
     fn closed(slf: &Bound<'_, Self>) -> bool {
-        with(slf, |this| this.held.is_closed())
+        is_closed(slf)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -182,11 +179,7 @@ impl PySubscriber {
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
-        match Self::recv(slf, None) {
-            // The end of a loop over a subscriber is that somebody closes it.
-            Err(_) if Self::closed(slf) => Ok(None),
-            event => event,
-        }
+        unless_closed(slf, Self::recv(slf, None))
     }
 }
 
