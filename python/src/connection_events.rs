@@ -6,7 +6,7 @@ use pyo3::types::PyBytes;
 
 use crate::errors::kind_name;
 use crate::fork;
-use crate::held::{Held, Owner, begin, in_turn, with};
+use crate::held::{Held, Owner, begin, close, in_turn, unless_closed};
 use crate::operation::Operation;
 use crate::subscriber::deadline;
 
@@ -72,10 +72,7 @@ impl PyConnectionEvents {
 
     /// Ends the stream.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        fork::check()?;
-        let events = with(slf, |this| this.held.close());
-        slf.py().detach(|| drop(events));
-        Ok(())
+        close(slf)
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -83,10 +80,7 @@ impl PyConnectionEvents {
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
-        match Self::recv(slf, None) {
-            Err(_) if with(slf, |this| this.held.is_closed()) => Ok(None),
-            event => event,
-        }
+        unless_closed(slf, Self::recv(slf, None))
     }
 }
 
