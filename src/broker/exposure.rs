@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::config::BrokerConfig;
 use crate::error::{Error, Result};
-use crate::transport::Listening;
+use crate::transport::{Endpoint, Listening};
 
 /// One listener, as far as the rule is concerned.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,6 +45,17 @@ impl Exposed {
         let endpoint = listening.endpoint.to_string();
         let is_encrypted = listening.is_encrypted() || (has_curve && is_zmtp(field));
         Exposed { endpoint, field, is_remote: listening.is_remote(), is_encrypted }
+    }
+
+    /// A listener that is asked for, as far as its address tells who reaches it.
+    fn asked_for(endpoint: &Endpoint, field: &'static str, has_curve: bool) -> Self {
+        let is_encrypted = endpoint.is_encrypted() || (has_curve && is_zmtp(field));
+        Exposed {
+            endpoint: endpoint.to_string(),
+            field,
+            is_remote: endpoint.is_plainly_remote(),
+            is_encrypted,
+        }
     }
 
     /// The protection that this listener lacks.
@@ -99,6 +111,18 @@ pub(super) fn check_exposure(
         }
     }
     Ok(lines)
+}
+
+impl BrokerConfig {
+    /// Checks what a start would say of the listeners, without opening them: those that are named by a name may be refused then.
+    ///
+    /// # Errors
+    /// `Invalid`: a listener lacks protection; what to do about it.
+    pub fn check_exposure(&self) -> Result<()> {
+        let has_curve = self.zmtp_curve_key.is_some();
+        let asked = self.doors().map(|(_, endpoint, field)| Exposed::asked_for(endpoint, field, has_curve));
+        check_exposure(&asked.collect::<Vec<_>>(), self.users.is_some(), self.insecure).map(drop)
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::serving::Serving;
 use super::settings::{InForce, Settings};
 use super::{Failure, Sources};
 use crate::broker::BrokerConfig;
-use crate::control::SendOff;
+use crate::control::{SendOff, check_http_exposure};
 use crate::error::Error;
 use crate::{Endpoint, ListenConfig, TlsServerFiles, Users};
 
@@ -166,6 +166,17 @@ impl Prepared {
             Users::read(path).map_err(|e| Error::of_field("users", e.to_string()))?;
         }
         self.files.read_http_token().map(drop)
+    }
+
+    /// Checks that what other hosts reach is protected, as its start would, as far as addresses tell who reaches it.
+    ///
+    /// # Errors
+    /// The first listener that lacks protection.
+    pub(super) fn check_exposure(&self) -> Result<(), Error> {
+        self.config.check_exposure()?;
+        let has_token = self.files.http_token.is_some();
+        let mut pages = self.metrics.iter().filter(|_| !self.config.insecure);
+        pages.try_for_each(|address| check_http_exposure(&address.0, has_token))
     }
 }
 

@@ -76,6 +76,25 @@ impl HttpRenewal {
     }
 }
 
+/// Checks what [`HttpServer::check_exposure`] would say of a server there, without opening it, as far as its address tells who
+/// reaches it.
+///
+/// # Errors
+/// `Invalid`: other hosts reach it, and it lacks protection.
+#[cfg(feature = "cli")]
+pub(crate) fn check_http_exposure(endpoint: &Endpoint, has_token: bool) -> Result<()> {
+    match lack(has_token, endpoint.is_encrypted()) {
+        Some((lack, way_out)) if endpoint.is_plainly_remote() => Err(refusal(endpoint, lack, way_out)),
+        _ => Ok(()),
+    }
+}
+
+fn refusal(endpoint: &Endpoint, lack: &str, way_out: &str) -> Error {
+    let endpoint = endpoint.to_url();
+    let text = format!("other hosts reach {endpoint}, where {lack}: {way_out}, or accept it with --insecure");
+    Error::of_field("metrics", text)
+}
+
 impl HttpServer {
     /// Listens at `endpoint`.
     ///
@@ -116,11 +135,7 @@ impl HttpServer {
         let lack = if self.is_remote { lack(self.token.is_some(), self.is_encrypted) } else { None };
         let Some((lack, way_out)) = lack else { return Ok(()) };
         if !is_accepted {
-            let endpoint = self.endpoint.to_url();
-            let text = format!(
-                "other hosts reach {endpoint}, where {lack}: {way_out}, or accept it with --insecure"
-            );
-            return Err(Error::of_field("metrics", text));
+            return Err(refusal(&self.endpoint, lack, way_out));
         }
         self.insecure = InsecureListeners::note(vec![format!("{} (HTTP): {lack}", self.endpoint.to_url())]);
         Ok(())

@@ -47,6 +47,8 @@ pub(crate) use figures::{
     HistoryFigures, KeptFigures, PublisherFigures, RegistryPage, SessionDetails, SessionFigures, ShardCensus,
     ShardFigures,
 };
+#[cfg(feature = "cli")]
+pub(crate) use http::check_http_exposure;
 pub use http::{HttpRenewal, HttpServer};
 pub(crate) use look::{HistoryQuestion, Look, SendOffShare, Whom};
 pub use pages::{Pages, ReloadRequest};

@@ -322,6 +322,14 @@ impl Endpoint {
         host == ANY_HOST || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
     }
 
+    /// True if other hosts reach a listener there, as far as the address tells: a name tells nothing before it is looked up.
+    #[cfg(feature = "broker")]
+    pub(crate) fn is_plainly_remote(&self) -> bool {
+        let (Endpoint::Tcp { host, .. } | Endpoint::Tls { host, .. }) = self else { return false };
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        self.is_any_host() || address.is_ok_and(|address| !address.to_canonical().is_loopback())
+    }
+
     /// True for `tls://`.
     pub(crate) fn is_encrypted(&self) -> bool {
         matches!(self, Endpoint::Tls { .. })

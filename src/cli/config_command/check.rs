@@ -36,7 +36,11 @@ pub(crate) fn check_file(file: &ConfigFile) -> Result<(), Failure> {
 /// Why a broker would not start with a file.
 fn refused(file: &ConfigFile) -> Result<Option<Error>, Failure> {
     let options = BrokerOptions::of_file(file)?;
-    Ok(options.prepare().and_then(|prepared| prepared.read_files()).err())
+    let checked = options.prepare().and_then(|prepared| {
+        prepared.read_files()?;
+        prepared.check_exposure()
+    });
+    Ok(checked.err())
 }
 
 /// The option that sets a field of a broker.
