@@ -277,7 +277,7 @@ fn a_check_finds_all_that_is_wrong_with_the_values_and_then_with_the_options_tog
         ),
         ("metrics = ['h:1', 'h:1']", "1:1: `metrics`", "tcp://h:1 is there twice"),
         (
-            "listen = 'tcp://*:1'\nzmtp-xsub = 'tcp://h:1'",
+            "listen = 'tcp://*:1'\nzmtp-xsub = 'tcp://h:1'\ninsecure = true",
             "2:1: `zmtp-xsub`",
             "tcp://h:1 is taken: --listen has tcp://*:1",
         ),
