@@ -260,13 +260,6 @@ fn a_check_finds_all_that_is_wrong_with_the_values_and_then_with_the_options_tog
             && lacks.contains("F:2:1: `shards`"),
         "{lacks}"
     );
-    // Names are looked up at the start; until then nobody knows who reaches them.
-    for fine in [
-        "listen = 'tcp://h:1'",
-        "listen = ['tcp://*:1', 'tcp://127.0.0.1:2']\nmetrics = '*:3'\ninsecure = true",
-    ] {
-        assert_eq!(checked(fine, 0), "");
-    }
     let of_no_use = checked("http-token-file = 'none'\n", 2);
     assert_eq!(of_no_use, "error: F:1:1: `http-token-file`: it is of no use without --metrics ADDRESS\n");
     for (text, place, wanted) in [
@@ -289,24 +282,18 @@ fn a_check_finds_all_that_is_wrong_with_the_values_and_then_with_the_options_tog
     ] {
         assert_eq!(checked(text, 2), format!("error: F:{place}: {wanted}\n"), "{text}");
     }
-    for (text, wanted) in [
-        ("listen = 'tcp://0.0.0.0:1'", "1:1: `listen`: other hosts reach tcp://0.0.0.0:1, where everybody"),
-        ("zmtp = 'tcp://[2001:db8::1]:1'", "1:1: `zmtp`: other hosts reach tcp://[2001:db8::1]:1, where"),
-        ("metrics = '192.0.2.1:1'", "1:1: `metrics`: other hosts reach http://192.0.2.1:1, where everybody"),
+    for (text, code, wanted) in [
+        ("listen = 'tcp://0.0.0.0:1'", 2, "error: F:1:1: `listen`: other hosts reach tcp://0.0.0.0:1, where"),
+        ("zmtp = 'tcp://[2001:db8::1]:1'", 2, "error: F:1:1: `zmtp`: other hosts reach tcp://[2001:db8::1]"),
+        ("metrics = '192.0.2.1:1'", 2, "error: F:1:1: `metrics`: other hosts reach http://192.0.2.1:1"),
+        ("frame-bytes-max = '200MiB'", 2, "error: F: the default of `egress-bytes`: 16777216 is too little"),
+        ("users = 'none.toml'", 2, "error: F:1:1: `users`: cannot read the file of users "),
+        ("listen = ['tcp://h:0', 'tcp://h:0', 'tcp://h:1', 'tcp://g:1']\nmetrics = 'uds:///h'", 0, ""),
+        ("listen = 'tcp://*:1'\nmetrics = '*:3'\ninsecure = true", 0, ""),
     ] {
-        let open = checked(text, 2);
-        assert!(open.starts_with(&format!("error: F:{wanted}")) && open.contains("--insecure"), "{open}");
+        let said = checked(text, code);
+        assert!(said.starts_with(wanted) && (code > 0 || said.is_empty()), "{text}: {said}");
     }
-    let differ =
-        "listen = ['tcp://h:0', 'tcp://h:0', 'tcp://h:1', 'tcp://g:1']\nmetrics = ['h:2', 'uds:///h']\n";
-    assert_eq!(checked(differ, 0), "");
-    let default = checked("frame-bytes-max = '200MiB'\n", 2);
-    assert!(
-        default.starts_with("error: F: the default of `egress-bytes`: 16777216 is too little"),
-        "{default}"
-    );
-    let named = checked("users = 'none.toml'\n", 2);
-    assert!(named.starts_with("error: F:1:1: `users`: cannot read the file of users "), "{named}");
     fs::remove_file(&file).expect("removed");
     let missing = said(&folder.run(&["config", "check", &file], &[]), 1);
     assert!(
