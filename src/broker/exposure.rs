@@ -42,9 +42,8 @@ impl Exposed {
     /// A listener that is open, and that this field of the configuration asks for.
     /// Other hosts come to a ZeroMQ door by CURVE alone if the broker `has_curve`.
     pub(super) fn of(listening: &Listening, field: &'static str, has_curve: bool) -> Self {
-        let endpoint = listening.endpoint.to_string();
-        let is_encrypted = listening.is_encrypted() || (has_curve && is_zmtp(field));
-        Exposed { endpoint, field, is_remote: listening.is_remote(), is_encrypted }
+        let asked = Exposed::asked_for(&listening.endpoint, field, has_curve);
+        Exposed { is_remote: listening.is_remote(), ..asked }
     }
 
     /// A listener that is asked for, as far as its address tells who reaches it.

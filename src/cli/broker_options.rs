@@ -173,10 +173,12 @@ impl Prepared {
     /// # Errors
     /// The first listener that lacks protection.
     pub(super) fn check_exposure(&self) -> Result<(), Error> {
+        if self.config.insecure {
+            return Ok(());
+        }
         self.config.check_exposure()?;
         let has_token = self.files.http_token.is_some();
-        let mut pages = self.metrics.iter().filter(|_| !self.config.insecure);
-        pages.try_for_each(|address| check_http_exposure(&address.0, has_token))
+        self.metrics.iter().try_for_each(|address| check_http_exposure(&address.0, has_token))
     }
 }
 
