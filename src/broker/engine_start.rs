@@ -52,6 +52,7 @@ impl ComingEngine {
                 name: name_of_host().into(),
                 cluster: config.engine_cluster.as_str().into(),
                 topics: config.engine_topics.clone(),
+                keep: config.keep.iter().map(|rule| rule.filter.clone()).collect(),
                 buffer_bytes_max: config.engine_buffer,
                 filters_max: ENGINE_OWN_FILTERS_MAX,
                 frame_bytes_max: config.frame_bytes_max,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::history_item::Mark;
 use super::move_item::Cut;
 use super::shard_item::ShardItem;
 use crate::fanout::Batch;
@@ -87,6 +88,10 @@ pub enum LinkItem {
     Doubted,
     /// Sessions move: what the sender says behind this is not for the shard that they leave, but for the one they come to.
     Cut(Arc<Cut>),
+    /// A session starts with history: what the sender says behind this is live to it.
+    Mark(Arc<Mark>),
+    /// Frames that a carrier brings, to be kept by the first shard, whoever wants them.
+    Keep(Arc<Batch>),
     /// The sender takes no more frames from publishers: no batch follows.
     LastBatch,
     /// The messages of shards that the far end of the sending carrier has not confirmed. Said to the first shard once all shards

@@ -382,9 +382,7 @@ impl Shard {
                 self.starts.on_confirmed(base, (&mut self.membership, demand));
             }
             LinkItem::Fence { seq, kept_at } => {
-                if let Some(log) = base.log.as_mut().filter(|_| kept_at > 0) {
-                    log.on_time_of_other(kept_at);
-                }
+                base.on_time_of_other(kept_at);
                 base.tell_seen(from, seq);
             }
             LinkItem::Watch { watch, topic } => {
@@ -405,6 +403,10 @@ impl Shard {
                 self.moves.on_cut(base, (&mut self.membership, demand), (from, &cut));
                 note_arrivals(self);
             }
+            LinkItem::Mark(mark) => {
+                self.starts.on_mark(base, (&mut self.membership, demand), (from, &mark));
+            }
+            LinkItem::Keep(batch) => base.keep_far(from, &batch),
             LinkItem::LastBatch => {
                 base.links.end(from);
                 base.farewell_when_drained();

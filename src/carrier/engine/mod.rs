@@ -68,6 +68,8 @@ pub struct EngineConfig {
     pub cluster: Box<str>,
     /// Filters of the topics that may cross, both ways. None: all may.
     pub topics: Vec<Filter>,
+    /// Filters of the topics of which history is kept here: they are wanted, whoever subscribes.
+    pub keep: Vec<Filter>,
     /// Most bytes of messages that wait to leave; the oldest are given up.
     pub buffer_bytes_max: usize,
     /// Most filters of which the others are told: with more of them everything is wanted.

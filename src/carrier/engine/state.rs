@@ -63,7 +63,7 @@ impl Engine {
         let subjects = Subjects::new(&config.cluster);
         let topics = config.topics.iter().cloned();
         let allowed: Option<FilterSet> = (!config.topics.is_empty()).then(|| topics.collect());
-        Engine {
+        let mut engine = Engine {
             near: Near::new(config.shards),
             interest: OwnInterest::new(config.filters_max),
             peers: Peers::default(),
@@ -82,7 +82,13 @@ impl Engine {
             round_trips: 0,
             junk: 0,
             config,
+        };
+        for filter in engine.config.keep.clone() {
+            if engine.near.keep(&filter) {
+                engine.on_interest(filter, true);
+            }
         }
+        engine
     }
 
     /// Takes an item from a shard's link.

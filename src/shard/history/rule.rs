@@ -164,9 +164,9 @@ impl Retention {
         self.rules.is_empty()
     }
 
-    /// The share of one of so many shards in that many bytes.
-    pub(super) fn share(bytes: usize, shards: usize) -> usize {
-        (bytes / shards.max(1)).max(1)
+    /// The share of one of so many logs in that many bytes.
+    pub(super) fn share(bytes: usize, logs: usize) -> usize {
+        (bytes / logs.max(1)).max(1)
     }
 
     /// Most bytes that are kept, on all shards together.

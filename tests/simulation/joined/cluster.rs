@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use corecast::internals::carrier::{Engine, EngineConfig};
-use corecast::internals::shard::ShardConfig;
+use corecast::internals::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
+use corecast::internals::shard::{KeepRule, Retention, ShardConfig};
 use corecast::{Filter, OverflowPolicy, QueueBounds};
 use corecast_executors::{MonotonicNs, TICK};
 
@@ -31,6 +32,8 @@ pub(super) struct Cluster {
     pub(super) link_items: usize,
     /// Topics that may cross.
     pub(super) topics: Vec<Filter>,
+    /// The history that all keep.
+    pub(super) keep: Vec<KeepRule>,
 }
 
 impl Default for Cluster {
@@ -44,6 +47,7 @@ impl Default for Cluster {
             client_bounds: QueueBounds::default(),
             link_items: 8,
             topics: Vec::new(),
+            keep: Vec::new(),
         }
     }
 }
@@ -206,6 +210,8 @@ fn build(
         bounds: setting.client_bounds,
         overflow: OverflowPolicy::Block,
         epoch: start,
+        retention: Retention::new(setting.keep.clone(), KEEP_BYTES_DEFAULT, KEEP_AGE_DEFAULT)
+            .expect("few rules"),
         ..ShardConfig::default()
     };
     let engine = EngineConfig {
@@ -214,6 +220,7 @@ fn build(
         name: format!("broker-{side}").into(),
         cluster: "sim".into(),
         topics: setting.topics.clone(),
+        keep: setting.keep.iter().map(|rule| rule.filter.clone()).collect(),
         buffer_bytes_max: setting.buffer_bytes_max,
         filters_max: setting.filters_max,
         frame_bytes_max: config.frame_bytes_max,

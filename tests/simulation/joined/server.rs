@@ -11,7 +11,7 @@ use corecast_executors::MonotonicNs;
 const PAYLOAD_BYTES_MAX: usize = 4_000;
 
 /// The trouble that the server makes, each as one in so many payloads; 0: never.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Trouble {
     pub(super) lost: u32,
     pub(super) doubled: u32,

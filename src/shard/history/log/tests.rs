@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::carrier::Stretch;
 use crate::fanout::{Encoding, Fanout, Target, Turn};
-use crate::ids::SessionId;
+use crate::ids::{Neighbour, SessionId};
 use crate::limits::KEEP_AGE_DEFAULT;
 use crate::shard::history::rule::KeepRule;
 use crate::wire::{Frame, Start, encode, run, split, splitter};
 
 const NOW: MonotonicNs = MonotonicNs(1_000_000);
 
-fn log(rules: &[&str], bytes_max: usize) -> Box<Log> {
+fn log(rules: &[&str], bytes_max: usize) -> Log {
     let rules: Vec<KeepRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
     Log::new(&Retention::new(rules, bytes_max, KEEP_AGE_DEFAULT).unwrap(), 1).unwrap()
 }
@@ -41,7 +41,7 @@ fn message(topic: &str, sequence: u64) -> Frame<'_> {
 fn ask(filters: &[&str], start: Start, up_to: u64) -> HistoryAsk {
     let filters: Arc<[Filter]> = filters.iter().map(|filter| Filter::parse(filter).unwrap()).collect();
     let session = SessionId { slot: 1, generation: 1 };
-    HistoryAsk { session, filters, start, since: 0, up_to, behind: None, resumes: false }
+    HistoryAsk { session, of: Neighbour(0), filters, start, since: 0, up_to, behind: None, resumes: false }
 }
 
 /// The numbers of the messages in a stretch.
