@@ -8,6 +8,7 @@
 mod broker_process;
 mod delivery;
 mod direct;
+mod history;
 mod nats_server;
 #[path = "../one_thread/mod.rs"]
 mod one_thread;
