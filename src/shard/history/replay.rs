@@ -147,7 +147,7 @@ impl Replay {
         self.streams[usize::from(of.0)].up_to = Some(up_to);
     }
 
-    /// What came from that neighbour until now is not live to the session.
+    /// Notes that what came from that neighbour until now is not live to the session, and all that follows is.
     pub(super) fn on_divided(&mut self, from: Neighbour) {
         self.streams[usize::from(from.0)].is_divided = true;
     }
