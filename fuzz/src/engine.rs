@@ -18,6 +18,7 @@ pub fn engine(data: &[u8]) {
         topics: Vec::new(),
         keep: Vec::new(),
         buffer_bytes_max: 1 << 16,
+        stores: Vec::new(),
         filters_max: 4,
         frame_bytes_max: FRAME_BYTES_MAX,
     };

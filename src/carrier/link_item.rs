@@ -91,7 +91,23 @@ pub enum LinkItem {
     /// A session starts with history: what the sender says behind this is live to it.
     Mark(Arc<Mark>),
     /// Frames that a carrier brings, to be kept by the first shard, whoever wants them.
-    Keep(Arc<Batch>),
+    Keep {
+        /// The frames.
+        batch: Arc<Batch>,
+        /// The time since they were said, if they were stored meanwhile.
+        age: Duration,
+    },
+    /// A publisher of the sender waits, held as by a `Hold`, until all that the sender has said before is stored. It is released
+    /// then.
+    AwaitStored {
+        /// A session of the sender.
+        publisher: SessionId,
+    },
+    /// The answer in place of a `Release`: some of it is not stored, and will not be.
+    Unstored {
+        /// As in `AwaitStored`.
+        publisher: SessionId,
+    },
     /// The sender takes no more frames from publishers: no batch follows.
     LastBatch,
     /// The messages of shards that the far end of the sending carrier has not confirmed. Said to the first shard once all shards

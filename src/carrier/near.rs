@@ -35,6 +35,8 @@ pub(super) enum Word {
     Unwatch { watch: u64 },
     /// Messages were given up whose topics are not known.
     Doubted,
+    /// A publisher of that shard waits until all that came before is stored.
+    AwaitStored { publisher: SessionId },
     /// A direct publisher was registered at this broker, or is no longer.
     Registry { change: RegistryChange, lease: Duration },
     /// It has so many subscribers of a topic that [`Near::say_to_all`] asked for.
@@ -139,6 +141,7 @@ impl Near {
             LinkItem::Unwatch { watch } => return Some(Word::Unwatch { watch }),
             LinkItem::Count { watch, count } => return Some(Word::Count { watch, count }),
             LinkItem::Doubted => return Some(Word::Doubted),
+            LinkItem::AwaitStored { publisher } => return Some(Word::AwaitStored { publisher }),
             LinkItem::Registry { change, lease } => return Some(Word::Registry { change, lease }),
             LinkItem::Cut(cut) => {
                 if rises(&mut self.shore(cut.from).cut, cut.number) {
@@ -157,7 +160,9 @@ impl Near {
                 self.send(from, LinkItem::LastBatch);
             }
             LinkItem::ToShard(_) => unreachable!("shards say this to shards only"),
-            LinkItem::Owed(_) | LinkItem::Keep(_) => unreachable!("carriers say this"),
+            LinkItem::Owed(_) | LinkItem::Keep { .. } | LinkItem::Unstored { .. } => {
+                unreachable!("carriers say this")
+            }
         }
         None
     }
@@ -170,6 +175,11 @@ impl Near {
             self.changes += 1;
         }
         is_new
+    }
+
+    /// Has the first shard keep messages that nobody is to hear now, which were said so long ago.
+    pub(super) fn keep_batch(&mut self, batch: Arc<Batch>, age: Duration) {
+        self.send(FIRST_SHARD, LinkItem::Keep { batch, age });
     }
 
     /// A neighbour behind the shards, which stands for what is kept.
@@ -244,7 +254,7 @@ impl Near {
         let messages = deliveries.messages;
         for (neighbour, batch) in deliveries.to_neighbours(bytes, spans) {
             match neighbour == self.keeper() {
-                true => self.send(FIRST_SHARD, LinkItem::Keep(batch)),
+                true => self.keep_batch(batch, Duration::ZERO),
                 false => self.send(ShardId(neighbour.0), LinkItem::Batch { batch, publisher: PUBLISHER }),
             }
         }

@@ -369,6 +369,7 @@ impl Shard {
                 }
             }
             LinkItem::Hold { publisher } => base.hold(Origin::Here(publisher)),
+            LinkItem::Unstored { publisher } => base.on_unstored(publisher),
             LinkItem::Release { publisher } => base.release(&[Origin::Here(publisher)]),
             LinkItem::Interest { seq, filter, wanted } => {
                 self.membership.on_interest(base, demand, (from, &filter, wanted));
@@ -406,12 +407,12 @@ impl Shard {
             LinkItem::Mark(mark) => {
                 self.starts.on_mark(base, (&mut self.membership, demand), (from, &mark));
             }
-            LinkItem::Keep(batch) => base.keep_far(from, &batch),
+            LinkItem::Keep { batch, age } => base.keep_far(from, &batch, age),
             LinkItem::LastBatch => {
                 base.links.end(from);
                 base.farewell_when_drained();
             }
-            LinkItem::Doubted => unreachable!("shards say this to carriers"),
+            LinkItem::Doubted | LinkItem::AwaitStored { .. } => unreachable!("shards say this to carriers"),
             LinkItem::Owed(owed) => base.links.owes(from, owed),
             LinkItem::ToShard(item) => {
                 let from = base.links.shard(from);

@@ -15,6 +15,7 @@ mod one_thread;
 mod options;
 mod oracle;
 mod servers;
+mod stored;
 mod trouble;
 #[path = "../watchdog/mod.rs"]
 mod watchdog;

@@ -1,5 +1,7 @@
 //! The logs of a shard: that of its own publishers, and on the first shard those of what carriers bring. They are a part of its base.
 
+use std::time::Duration;
+
 use corecast_executors::MonotonicNs;
 
 use super::log::Log;
@@ -37,12 +39,14 @@ impl Base {
         }
     }
 
-    /// Keeps what a carrier brings.
-    pub(in crate::shard) fn keep_far(&mut self, from: Neighbour, batch: &Batch) {
-        let now = self.clock.told();
+    /// Keeps what a carrier brings, which was said so long ago.
+    pub(in crate::shard) fn keep_far(&mut self, from: Neighbour, batch: &Batch, age: Duration) {
+        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        // 0 is no time.
+        let at = MonotonicNs(self.clock.told().0.saturating_sub(age).max(1));
         let carrier = usize::from(from.0).checked_sub(self.links.shards());
         if let Some(log) = carrier.and_then(|carrier| self.far_logs.get_mut(carrier)) {
-            let stretches = log.keep_batch(now, batch);
+            let stretches = log.keep_batch(at, batch);
             self.turn.spend(stretches);
         }
     }

@@ -87,9 +87,10 @@ impl Log {
         }
     }
 
-    /// Keeps what the rules want of a batch that was routed elsewhere. Returns the number of stretches that it had.
-    pub(in crate::shard) fn keep_batch(&mut self, now: MonotonicNs, batch: &Batch) -> usize {
-        self.last.at = self.last.at.max(now.0);
+    /// Keeps what the rules want of a batch that was routed elsewhere, and said at that time: of each rule none is older than one
+    /// that was kept before. Returns the number of stretches that it had.
+    pub(in crate::shard) fn keep_batch(&mut self, at: MonotonicNs, batch: &Batch) -> usize {
+        self.last.at = self.last.at.max(at.0);
         let (bytes, spans) = native_frames(&batch.bytes, batch.spans.messages());
         let topic_of = |span: &Span| span.frame(&bytes).routed_topic();
         let mut stretches = 0;
@@ -100,11 +101,11 @@ impl Log {
             let has_notices = spans.iter().any(|span| span.frame(&bytes).messages() == 0);
             if has_notices && !self.keeps_notices_of(topic) {
                 // Whoever comes back is told that there was something.
-                self.forgotten_at = self.last.at;
+                self.forgotten_at = self.forgotten_at.max(at.0);
             }
             // The bytes may be a part of a read, of which nobody knows how long it is.
             let coming = Coming { bytes: &bytes, spans, first, messages, read_bytes: usize::MAX };
-            self.keep_stretch(topic, &coming);
+            self.keep_stretch(topic, at.0, &coming);
             stretches += 1;
         }
         self.give_up_oldest();
@@ -126,13 +127,17 @@ impl Log {
             let Some(first) = spans.first().map(|span| span.frame(bytes)) else { continue };
             let Some(topic) = first.routed_topic() else { continue };
             let (messages, read_bytes) = (stretch.messages, bytes.len());
-            self.keep_stretch(route_key(topic), &Coming { bytes, spans, first, messages, read_bytes });
+            self.keep_stretch(
+                route_key(topic),
+                self.last.at,
+                &Coming { bytes, spans, first, messages, read_bytes },
+            );
         }
         self.give_up_oldest();
     }
 
     #[inline]
-    fn keep_stretch(&mut self, topic: &[u8], coming: &Coming<'_>) {
+    fn keep_stretch(&mut self, topic: &[u8], at: u64, coming: &Coming<'_>) {
         let place = match self.by_topic.get(topic) {
             Some(place) => *place,
             // A gap before all messages is a gap of nothing.
@@ -144,7 +149,7 @@ impl Log {
         };
         self.last.order += 1;
         let shelf = &mut self.shelves[usize::from(place.shelf)];
-        shelf.keep(place.slot, self.last, coming);
+        shelf.keep(place.slot, Came { order: self.last.order, at }, coming);
     }
 
     /// Adds a topic that some rule keeps.

@@ -57,6 +57,8 @@ pub(super) struct Shelf {
     /// Most bytes of it, as far as its rule bounds them.
     bytes_max: usize,
     topics: Slab<KeptTopic>,
+    /// The time of what was kept last.
+    last_at: u64,
     records: Records,
     /// Stretches.
     live: usize,
@@ -141,6 +143,7 @@ impl Shelf {
             age_ns: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
             bytes_max,
             topics: Slab::new(),
+            last_at: 0,
             records: match keep {
                 Keep::Last => Records::OfTopics(BinaryHeap::new()),
                 Keep::Newest(_) | Keep::Recent(_) => Records::OfStretches(VecDeque::new()),
@@ -196,7 +199,9 @@ impl Shelf {
 
     /// Keeps these frames of a topic, which came together, as far as its rule wants them.
     #[inline]
-    pub(super) fn keep(&mut self, slot: u32, came: Came, coming: &Coming<'_>) {
+    pub(super) fn keep(&mut self, slot: u32, mut came: Came, coming: &Coming<'_>) {
+        self.last_at = self.last_at.max(came.at);
+        came.at = self.last_at;
         match self.keep {
             Keep::Last => self.keep_last(slot, came, coming),
             Keep::Newest(most) => self.push(slot, came, coming, most),

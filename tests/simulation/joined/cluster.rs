@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast::internals::carrier::{Engine, EngineConfig};
+use corecast::internals::carrier::{Engine, EngineConfig, StoredHistory};
 use corecast::internals::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
 use corecast::internals::shard::{KeepRule, Retention, ShardConfig};
 use corecast::{Filter, OverflowPolicy, QueueBounds};
@@ -34,6 +34,8 @@ pub(super) struct Cluster {
     pub(super) topics: Vec<Filter>,
     /// The history that all keep.
     pub(super) keep: Vec<KeepRule>,
+    /// It is stored at the engine as well.
+    pub(super) stores: bool,
 }
 
 impl Default for Cluster {
@@ -48,6 +50,7 @@ impl Default for Cluster {
             link_items: 8,
             topics: Vec::new(),
             keep: Vec::new(),
+            stores: false,
         }
     }
 }
@@ -199,6 +202,18 @@ impl Brokers {
     }
 }
 
+fn stores(setting: &Cluster) -> Vec<StoredHistory> {
+    let rules = setting.keep.iter().filter(|_| setting.stores);
+    let stored = |rule: &KeepRule| StoredHistory {
+        filter: rule.filter.clone(),
+        age: KEEP_AGE_DEFAULT,
+        bytes: 1 << 30,
+        of_each: None,
+        is_confirmed: rule.is_confirmed,
+    };
+    rules.map(stored).collect()
+}
+
 fn build(
     setting: &Cluster,
     side: usize,
@@ -221,6 +236,7 @@ fn build(
         cluster: "sim".into(),
         topics: setting.topics.clone(),
         keep: setting.keep.iter().map(|rule| rule.filter.clone()).collect(),
+        stores: stores(setting),
         buffer_bytes_max: setting.buffer_bytes_max,
         filters_max: setting.filters_max,
         frame_bytes_max: config.frame_bytes_max,

@@ -92,6 +92,13 @@ impl Guest {
         self.ask(filter, true)
     }
 
+    /// Asks for the confirmation of all that was published. Returns the number of the request.
+    pub(super) fn flush(&mut self) -> u32 {
+        let request = self.client.next_request();
+        self.client.say(&Frame::Flush { request });
+        request
+    }
+
     /// Publishes the message of this number.
     pub(super) fn publish(&mut self, topic: &str, number: u64, payload: &[u8]) {
         let topic = topic.as_bytes();
