@@ -191,6 +191,13 @@ impl HeardPositions {
         }
     }
 
+    /// A topic of which nothing is known begins at this place: what was before it is not missed.
+    pub(super) fn begin_at(&mut self, (start, topic): (u64, &Bytes), place: TopicPlace) {
+        if self.next_of(start, topic).is_none() {
+            self.take((start, topic), (place, 0), (false, Footing::Confirmed));
+        }
+    }
+
     fn grow_old(&mut self) {
         self.young = 0;
         for origin in self.origins.values_mut() {

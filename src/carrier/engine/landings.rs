@@ -37,7 +37,7 @@ impl Landing {
         (self.start, self.topic.clone(), self.place, is_word)
     }
 
-    fn held_bytes(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         let bytes = match &self.what {
             Landed::Messages(batches) => batches.iter().map(|batch| batch.bytes.len()).sum(),
             Landed::Word(_) => self.topic.len(),
