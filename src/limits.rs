@@ -99,6 +99,20 @@ pub const SLAB_TAKEN_BYTES_MIN: usize = SLAB_BYTES / 4 * 3;
 /// with what arrives; a shorter one is copied to the front of the slab, which costs less than a buffer.
 pub const PARTIAL_BYTES_IN_SLAB: usize = READ_BYTES_PER_TURN / 4;
 
+/// Least length of a long frame's buffer that is kept when the frame has been taken, for another. A shorter one is had from the
+/// allocator's own stock at little cost.
+pub const LONG_BUFFER_BYTES_MIN: usize = 128 << 10;
+
+/// Most bytes of such buffers, for each shard and each thread of clients: as much as one slow subscriber may have waiting, so
+/// that its frames do not each need new memory.
+pub const LONG_BUFFERS_BYTES_MAX: usize = EGRESS_BYTES_MAX_DEFAULT;
+
+/// Ticks without a long frame after which they are given up: a second. A stream of long frames that is slower gains nothing by
+/// them.
+pub const LONG_BUFFERS_IDLE_TICKS: u32 = 100;
+const _: () =
+    assert!(FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN <= LONG_BUFFERS_BYTES_MAX, "one must fit");
+
 /// Longest body of the first frame of a session, a hello, in bytes: twice the longest name and what surrounds it.
 /// Before the hello a peer is a stranger, and with this bound a thousand strangers hold a megabyte.
 pub const HELLO_BYTES_MAX: usize = 1 << 10;

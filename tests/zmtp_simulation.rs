@@ -184,7 +184,7 @@ impl World {
             let Client { shard, id, is_native, reader, .. } = &mut self.clients[client];
             let (shard, slab) = (&mut self.shards[*shard], &mut self.slabs[*shard]);
             reader.space(slab)[..turn.len()].copy_from_slice(turn);
-            reader.received(slab, turn.len());
+            reader.received(turn.len());
             if *is_native {
                 ingest(shard, *id, reader, slab, &mut Vec::<Span>::new());
             } else {

@@ -113,7 +113,7 @@ impl World {
         for turn in bytes.chunks(READ_BYTES_PER_TURN) {
             let space = reader.space(&mut self.slab);
             space[..turn.len()].copy_from_slice(turn);
-            reader.received(&self.slab, turn.len());
+            reader.received(turn.len());
             ingest(&mut self.shard, id, &mut reader, &mut self.slab, &mut self.spans);
             while self.shard.sessions().is_behind(id) {
                 self.shard.go_on(id);
@@ -158,6 +158,6 @@ impl World {
 fn received(slab: &mut Slab, bytes: &[u8]) -> Reader {
     let mut reader = Reader::default();
     reader.space(slab)[..bytes.len()].copy_from_slice(bytes);
-    reader.received(slab, bytes.len());
+    reader.received(bytes.len());
     reader
 }

@@ -150,7 +150,7 @@ impl World {
         for turn in said.chunks(READ_BYTES_PER_TURN) {
             let space = peer.reader.space(&mut self.slab);
             space[..turn.len()].copy_from_slice(turn);
-            peer.reader.received(&self.slab, turn.len());
+            peer.reader.received(turn.len());
             peer.sent += turn.len();
             if peer.is_native {
                 ingest(&mut self.shard, peer.id, &mut peer.reader, &mut self.slab, &mut self.spans);

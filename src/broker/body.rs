@@ -158,6 +158,7 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
             }
         }
         runtime.shard.borrow_mut().on_tick(tick.now);
+        runtime.buffers.borrow_mut().slab.on_tick();
         settle(&runtime).await;
         if tick.now.saturating_since(exported_at) >= EXPORT_PERIOD {
             exported_at = tick.now;

@@ -166,7 +166,7 @@ fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
             return Turn::Ended;
         }
     };
-    reader.received(slab, received);
+    reader.received(received);
     if received == 0 {
         reader.discard(slab, 0);
         return Turn::More;

@@ -109,7 +109,7 @@ mod tests {
         /// Reads these bytes of a peer, in one turn.
         fn sends(&mut self, peer: &mut Peer, bytes: &[u8]) {
             peer.reader.space(&mut self.slab)[..bytes.len()].copy_from_slice(bytes);
-            peer.reader.received(&self.slab, bytes.len());
+            peer.reader.received(bytes.len());
             let (slab, scratch) = (&mut self.slab, &mut self.scratch);
             peer.begun = ingest_zmtp(&mut self.shard, peer.id, &mut peer.reader, slab, scratch, 0);
             self.shard.audit();

@@ -67,6 +67,8 @@ pub struct MessageRef<'a> {
     pub sent_at_ns: u64,
     /// It comes from the history with which the subscriber started.
     pub from_history: bool,
+    /// The bytes in which it lies, if a copy may be a part of them.
+    pub(super) lent: Option<&'a Bytes>,
 }
 
 /// Messages that a subscriber missed, between the event before and the event after.
@@ -182,8 +184,9 @@ impl Event {
 }
 
 impl<'a> EventRef<'a> {
-    /// The event of a frame that travels by topic and has one message at the most, from history or live.
-    pub(super) fn of_frame(frame: Frame<'a>, from_history: bool) -> Option<Self> {
+    /// The event of a frame that travels by topic and has one message at the most, from history or live. Of bytes that are lent
+    /// the frame is a part.
+    pub(super) fn of_frame(frame: Frame<'a>, from_history: bool, lent: Option<&'a Bytes>) -> Option<Self> {
         match frame {
             Frame::Message { topic, payload, publisher, sequence, sent_at_ns }
             | Frame::Parts { topic, payload, publisher, sequence, sent_at_ns } => {
@@ -197,6 +200,7 @@ impl<'a> EventRef<'a> {
                     sequence,
                     sent_at_ns,
                     from_history,
+                    lent,
                 }))
             }
             Frame::Gap { topic, missed, reason } => Some(EventRef::Gap(GapRef {
@@ -257,13 +261,15 @@ fn parts_of(payload: &[u8], multipart: bool) -> impl Iterator<Item = &[u8]> {
 }
 
 impl MessageRef<'_> {
-    /// A copy to keep: one allocation, one copy.
+    /// A copy to keep: one allocation, one copy. A long message keeps the buffer into which it was read, and copies only its
+    /// topic.
     pub fn to_message(&self) -> Message {
-        let mut bytes = BytesMut::with_capacity(self.topic.len() + self.payload.len());
-        bytes.put_slice(self.topic);
-        bytes.put_slice(self.payload);
-        let mut payload = bytes.freeze();
-        let topic = payload.split_to(self.topic.len());
+        // It keeps at most a third more memory alive than it is long.
+        let lent = self.lent.filter(|lent| self.payload.len() >= lent.len() / 4 * 3);
+        let (topic, payload) = match lent {
+            Some(lent) => (Bytes::copy_from_slice(self.topic), lent.slice_ref(self.payload)),
+            None => self.copied(),
+        };
         Message {
             topic,
             payload,
@@ -274,6 +280,15 @@ impl MessageRef<'_> {
             from_history: self.from_history,
         }
     }
+
+    /// Topic and payload, side by side.
+    fn copied(&self) -> (Bytes, Bytes) {
+        let mut bytes = BytesMut::with_capacity(self.topic.len() + self.payload.len());
+        bytes.put_slice(self.topic);
+        bytes.put_slice(self.payload);
+        let mut payload = bytes.freeze();
+        (payload.split_to(self.topic.len()), payload)
+    }
 }
 
 #[cfg(test)]
@@ -282,13 +297,36 @@ mod tests {
 
     #[test]
     fn a_gap_says_what_is_known_of_it() {
-        let of = |missed, reason| match EventRef::of_frame(Frame::Gap { topic: b"t", missed, reason }, false)
-        {
+        let of = |missed, reason| match EventRef::of_frame(
+            Frame::Gap { topic: b"t", missed, reason },
+            false,
+            None,
+        ) {
             Some(EventRef::Gap(gap)) => (gap.missed, gap.reason.to_string()),
             other => panic!("a gap, not {other:?}"),
         };
         assert_eq!(of(3, 1), (Some(3), "overflow".to_owned()));
         assert_eq!(of(0, 2), (None, "publisher".to_owned()));
         assert_eq!(of(u64::MAX, 77), (None, "reason 77".to_owned()), "counted beyond what can be counted");
+    }
+
+    /// A message with a payload that is this part of bytes that are lent.
+    fn message_in(lent: &Bytes, payload: std::ops::Range<usize>) -> Message {
+        let payload = &lent[payload];
+        let frame = Frame::Message { topic: b"t", payload, publisher: 1, sequence: 2, sent_at_ns: 3 };
+        match EventRef::of_frame(frame, false, Some(lent)).map(|event| event.to_event()) {
+            Some(Event::Message(message)) => message,
+            other => panic!("a message, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_keeps_the_bytes_that_are_lent_if_it_is_most_of_them() {
+        let lent = Bytes::from(vec![7; 1_000]);
+        let is_part = |message: &Message| lent.as_ptr_range().contains(&message.payload.as_ptr());
+        let (most, half) = (message_in(&lent, 100..850), message_in(&lent, 100..849));
+        assert!(is_part(&most) && !is_part(&half));
+        assert_eq!((most.payload.len(), half.payload.len()), (750, 749));
+        assert_eq!((&most.topic[..], &most.payload[..]), (&b"t"[..], &lent[100..850]));
     }
 }

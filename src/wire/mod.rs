@@ -14,6 +14,7 @@
 //! | `routable` | frames that travel by topic |
 //! | `checked` | a body that has been checked, read again without a check |
 //! | `splitter`, `reader`, `partial` | whole frames in what was received; where it is kept; what has begun at its end |
+//! | `long_frame` | the buffers of long frames |
 //! | `start` | where in a stream a subscription starts |
 //! | `run_writer` | messages on their way out, of which several share a frame |
 
@@ -22,6 +23,7 @@ mod encode;
 mod features;
 mod frame;
 pub mod greeting;
+mod long_frame;
 mod partial;
 pub mod parts;
 mod reader;

@@ -130,7 +130,7 @@ impl World {
         for (to, byte) in space.iter_mut().zip(said.drain(..bytes)) {
             *to = byte;
         }
-        connection.reader.received(&host.slab, bytes);
+        connection.reader.received(bytes);
         connection.heard += bytes as u64;
         let phase = host.shard.sessions().phase(id);
         let listens = matches!(phase, Some(Phase::Greeting | Phase::Hello | Phase::Open));

@@ -119,7 +119,7 @@ fn receive(reader: &mut Reader, slab: &mut Slab, bytes: &[u8]) {
     let space = reader.space(slab);
     assert!(space.len() <= READ_BYTES_PER_TURN, "a turn reads no more");
     space[..bytes.len()].copy_from_slice(bytes);
-    reader.received(slab, bytes.len());
+    reader.received(bytes.len());
     reader.discard(slab, 0);
 }
 
@@ -157,7 +157,7 @@ fn who_has_nothing_begun_holds_no_memory() {
         }
         assert!(reader.memory_bytes() > 0);
         reader.space(&mut slab)[0] = encoded[encoded.len() - 1];
-        reader.received(&slab, 1);
+        reader.received(1);
         assert_eq!(reader.filled(&slab), encoded);
         let taken = reader.take(&mut slab, encoded.len());
         assert_eq!((reader.memory_bytes(), reader.partial_bytes()), (0, 0));
@@ -176,7 +176,7 @@ fn a_short_begun_frame_holds_little_memory() {
             receive(&mut reader, &mut slab, part);
         }
         reader.space(&mut slab)[..4].copy_from_slice(&[encoded[encoded.len() - 1], 9, 9, 9]);
-        reader.received(&slab, 4);
+        reader.received(4);
         drop(reader.take(&mut slab, encoded.len()));
         assert_eq!(reader.partial_bytes(), 3);
         assert!(reader.memory_bytes() <= 1_024, "{} for 3 bytes", reader.memory_bytes());

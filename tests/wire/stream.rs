@@ -100,7 +100,7 @@ impl Receiver {
         let space = reader.space(slab);
         let taken = part.len().min(space.len());
         space[..taken].copy_from_slice(&part[..taken]);
-        reader.received(slab, taken);
+        reader.received(taken);
         let filled = reader.filled(slab);
         assert_eq!(filled.len(), before + taken);
         let mut spans = Vec::new();
@@ -130,7 +130,7 @@ impl Receiver {
         let space = other.space(&mut self.slab);
         let scribbled = space.len().min(2_000);
         space[..scribbled].fill(0xee);
-        other.received(&self.slab, 0);
+        other.received(0);
         other.discard(&mut self.slab, 0);
     }
 }

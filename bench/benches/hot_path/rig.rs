@@ -160,7 +160,7 @@ impl Rig {
 pub(crate) fn received(slab: &mut Slab, bytes: &[u8]) -> Reader {
     let mut reader = Reader::default();
     reader.space(slab)[..bytes.len()].copy_from_slice(bytes);
-    reader.received(slab, bytes.len());
+    reader.received(bytes.len());
     reader
 }
 

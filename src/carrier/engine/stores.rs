@@ -381,7 +381,7 @@ mod tests {
         push(&mut stores, "a.y", 10);
         assert_eq!(leave(&mut stores, NOW), [1, 2, 3]);
         stores.on_answer(3, true, NOW);
-        assert_eq!(settled(&mut stores), [], "one before it is not stored");
+        assert!(settled(&mut stores).is_empty(), "one before it is not stored");
         stores.on_answer(2, true, NOW);
         assert_eq!(settled(&mut stores), [true]);
         assert_eq!((stores.waiting_messages(), stores.held_bytes() > 0), (1, true));
@@ -399,7 +399,7 @@ mod tests {
         stores.on_answer(2, false, NOW);
         stores.on_answer(1, true, NOW);
         stores.on_answer(1, true, NOW);
-        assert_eq!(leave(&mut stores, NOW), [], "it is too early");
+        assert!(leave(&mut stores, NOW).is_empty(), "it is too early");
         let later = NOW + ENGINE_BEAT;
         assert_eq!(leave(&mut stores, later), [2], "the third is under way");
         stores.on_connected();
@@ -416,12 +416,12 @@ mod tests {
         push(&mut stores, "a.x", 101);
         stores.wait(SHARD, PUBLISHER);
         push(&mut stores, "b", 101);
-        assert_eq!(leave(&mut stores, NOW), [], "both are longer than the engine takes");
+        assert!(leave(&mut stores, NOW).is_empty(), "both are longer than the engine takes");
         assert_eq!(settled(&mut stores), [false]);
         stores.wait(SHARD, other);
         assert_eq!(settled(&mut stores), [true], "it has said nothing");
         push(&mut stores, "a.x", 101);
-        assert_eq!(leave(&mut stores, NOW), []);
+        assert!(leave(&mut stores, NOW).is_empty());
         stores.wait(SHARD, PUBLISHER);
         assert_eq!(settled(&mut stores), [false], "it asks when that is over");
         push(&mut stores, "a.x", 100);

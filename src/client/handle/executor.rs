@@ -183,11 +183,11 @@ async fn run(context: ShardContext<Command>) {
         let (Command::Publisher { config, .. }
         | Command::Subscriber { config, .. }
         | Command::Registry { config, .. }) = &command;
-        let (clients, config) = (Rc::clone(&clients), config.clone());
-        let client = clients.of(&config);
+        let (clients, client) = (Rc::clone(&clients), clients.of(config));
+        let served = serve(client.clone(), command);
         spawn_local(async move {
-            serve(client, command).await;
-            clients.leave(&config);
+            served.await;
+            clients.leave(&client.inner.config);
         })
         .detach();
     }

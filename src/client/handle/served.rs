@@ -1,10 +1,12 @@
 //! Tasks of the client executor, each at the other end of a handle in some thread: they do what it asks, for as long as
 //! it is there.
 
+use std::pin::Pin;
+
 use corecast_executors::{Inbox, Link, end_turn, first, link};
 
 use super::asks::{Command, ListAsk, PublishItem, PublisherTaskEnds, RegistryEnds, SubscriberEnds};
-use super::question::{LineEnd, line, ring};
+use super::question::{LineEnd, Question, line, ring};
 use crate::client::listed::PublisherChange;
 use crate::client::local::{LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber};
 use crate::client::message::Event;
@@ -13,50 +15,66 @@ use crate::error::{Error, Result};
 use crate::limits::{
     EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, LINGER, PUBLISHES_PER_TURN,
 };
+use crate::topic::Filter;
 
-/// Makes what is asked for, and serves it.
-pub(super) async fn serve(client: LocalClient, command: Command) {
+/// Makes what is asked for, and serves it. Opening takes many times the memory of serving, and an executor may serve thousands:
+/// each future is in a place of its own, and the one that opens is gone when it has done so.
+pub(super) fn serve(client: LocalClient, command: Command) -> Pin<Box<dyn Future<Output = ()>>> {
     match command {
-        Command::Publisher { ends, question, .. } => {
-            let opening = client.opening_publisher(ends.id);
-            let session = opening.session();
-            let Some(question) = question else { return publish(&session, opening.open(), ends).await };
-            let mut opened = None;
-            let open = async { Ok(opened.insert(opening.open().await?).frame_bytes_max()) };
-            question.answer(open).await;
-            if let Some(publisher) = opened {
-                publish(&session, async { Ok(publisher) }, ends).await;
-            }
-        }
+        Command::Publisher { ends, question, .. } => Box::pin(serve_publisher(client, ends, question)),
         Command::Subscriber { filters, question, .. } => {
-            let mut served = None;
-            let open = async {
-                let subscriber = client.subscriber(&filters).await?;
-                let (events_link, events) = link(HANDOVERS_MAX);
-                let (line, end) = line("subscriber");
-                served = Some((subscriber, events_link, end));
-                Ok(SubscriberEnds { events, line })
-            };
-            question.answer(open).await;
-            if let Some((subscriber, events, line)) = served {
-                hand_events(subscriber, events, line).await;
-            }
+            Box::pin(serve_subscriber(client, filters, question))
         }
-        Command::Registry { question, .. } => {
-            let mut served = None;
-            let open = async {
-                let view = client.registry_view().await?;
-                let (asks, asked) = link(1);
-                let (changes_link, changes) = link(HANDOVERS_MAX);
-                let (line, end) = line("view");
-                served = Some((view, asked, changes_link, end));
-                Ok(RegistryEnds { asks, changes, line })
-            };
-            question.answer(open).await;
-            if let Some((view, asks, changes, line)) = served {
-                show_registry(&view, asks, changes, line).await;
-            }
-        }
+        Command::Registry { question, .. } => Box::pin(serve_registry_view(client, question)),
+    }
+}
+
+async fn serve_publisher(client: LocalClient, ends: PublisherTaskEnds, question: Option<Question<usize>>) {
+    let opening = client.opening_publisher(ends.id);
+    let session = opening.session();
+    let Some(question) = question else { return publish(&session, opening.open(), ends).await };
+    let mut opened = None;
+    let open = async { Ok(opened.insert(opening.open().await?).frame_bytes_max()) };
+    Box::pin(question.answer(open)).await;
+    if let Some(publisher) = opened {
+        publish(&session, async { Ok(publisher) }, ends).await;
+    }
+}
+
+async fn serve_subscriber(client: LocalClient, filters: Vec<Filter>, question: Question<SubscriberEnds>) {
+    let opened = Box::pin(async move {
+        let mut served = None;
+        let open = async {
+            let subscriber = client.subscriber(&filters).await?;
+            let (events_link, events) = link(HANDOVERS_MAX);
+            let (line, end) = line("subscriber");
+            served = Some((subscriber, events_link, end));
+            Ok(SubscriberEnds { events, line })
+        };
+        question.answer(open).await;
+        served
+    });
+    if let Some((subscriber, events, line)) = opened.await {
+        hand_events(subscriber, events, line).await;
+    }
+}
+
+async fn serve_registry_view(client: LocalClient, question: Question<RegistryEnds>) {
+    let opened = Box::pin(async move {
+        let mut served = None;
+        let open = async {
+            let view = client.registry_view().await?;
+            let (asks, asked) = link(1);
+            let (changes_link, changes) = link(HANDOVERS_MAX);
+            let (line, end) = line("view");
+            served = Some((view, asked, changes_link, end));
+            Ok(RegistryEnds { asks, changes, line })
+        };
+        question.answer(open).await;
+        served
+    });
+    if let Some((view, asks, changes, line)) = opened.await {
+        show_registry(&view, asks, changes, line).await;
     }
 }
 
@@ -184,5 +202,23 @@ async fn tell_changes(
         if changes.send((view.lists.get(), batch)).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory of the futures that this function makes, in bytes.
+    fn future_bytes<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_open_subscriber_takes_little_memory_however_much_opening_takes() {
+        let bytes = future_bytes(serve_subscriber);
+        assert!(bytes <= 1_024, "{bytes} bytes");
+        let bytes = future_bytes(serve_publisher);
+        assert!(bytes <= 4_096, "{bytes} bytes");
     }
 }

@@ -151,6 +151,7 @@ mod tests {
             sequence,
             sent_at_ns: 0,
             from_history: false,
+            lent: None,
         };
         queue.push(EventRef::Message(message));
     }

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use corecast_executors::{Either, MonotonicNs, first};
 
 use super::incoming::{Arrived, Fault, Incoming};
@@ -185,7 +186,7 @@ impl Session {
                 Arrived::Greeting(features) => {
                     self.state.borrow_mut().on_greeted(&self.config, features);
                 }
-                Arrived::Frame(frame) => answered |= self.on_frame(frame),
+                Arrived::Frame(frame, lent) => answered |= self.on_frame(frame, lent),
             });
         self.runtime.spans.replace(spans);
         if answered {
@@ -202,7 +203,7 @@ impl Session {
     }
 
     /// Gives whether it was an answer, for which somebody may wait.
-    fn on_frame(self: &Rc<Self>, frame: Frame<'_>) -> bool {
+    fn on_frame(self: &Rc<Self>, frame: Frame<'_>, lent: Option<&Bytes>) -> bool {
         if frame.kind() == FrameKind::Control {
             if matches!(frame, Frame::Done { .. }) {
                 // A subscription that this confirms was not in force when these publishers were named.
@@ -223,7 +224,7 @@ impl Session {
             self.report.add_missed(known_count(missed).unwrap_or(1));
         }
         if self.transfer.is_plain() {
-            self.listeners().tell(frame);
+            Listeners { lent, ..self.listeners() }.tell(frame);
         } else {
             self.hear_in_transfer(frame);
         }
@@ -232,7 +233,7 @@ impl Session {
 
     /// The subscribers that hear what comes over this session.
     pub(super) fn listeners(&self) -> Listeners<'_> {
-        Listeners { state: &self.state, sinks: &self.sinks }
+        Listeners { state: &self.state, sinks: &self.sinks, lent: None }
     }
 
     /// The policy may have come with the welcome: full queues go by it from now on.

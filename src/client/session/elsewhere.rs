@@ -203,7 +203,7 @@ impl Session {
         let mut spans = self.runtime.spans.take();
         let taken = incoming.take((&mut slab, &mut spans), received, frame_bytes_max, |arrived| {
             // Answers are not waited for any more.
-            if let Arrived::Frame(frame) = arrived
+            if let Arrived::Frame(frame, _) = arrived
                 && frame.kind() == FrameKind::Routable
             {
                 self.transfer.overlap.borrow_mut().note(&frame);

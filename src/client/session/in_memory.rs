@@ -145,7 +145,7 @@ impl House {
         }
         let frame_bytes_max = state.borrow().frame_bytes_max_of_peer();
         let config = self.config.clone();
-        let listeners = Listeners { state, sinks };
+        let listeners = Listeners { state, sinks, lent: None };
         let taken =
             incoming.take(
                 (&mut self.slab, &mut self.spans),
@@ -153,8 +153,10 @@ impl House {
                 frame_bytes_max,
                 |arrived| match arrived {
                     Arrived::Greeting(features) => state.borrow_mut().on_greeted(&config, features),
-                    Arrived::Frame(frame) if frame.kind() == FrameKind::Routable => listeners.tell(frame),
-                    Arrived::Frame(frame) => {
+                    Arrived::Frame(frame, lent) if frame.kind() == FrameKind::Routable => {
+                        Listeners { lent, ..listeners }.tell(frame);
+                    }
+                    Arrived::Frame(frame, _) => {
                         state.borrow_mut().on_control(frame);
                         listeners.tell_returned();
                     }
@@ -171,7 +173,7 @@ impl House {
         let mut moved = false;
         for cable in cables.iter_mut().rev() {
             let read = fill(cable.reader.space(slab), &mut cable.to_shard, *turn_bytes);
-            cable.reader.received(slab, read);
+            cable.reader.received(read);
             ingest(shard, cable.session, &mut cable.reader, slab, spans);
             while shard.sessions().is_behind(cable.session) {
                 shard.go_on(cable.session);

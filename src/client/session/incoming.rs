@@ -1,6 +1,8 @@
 //! The bytes that come over one connection of a session: the greeting first, then frames. Without I/O: a pump fills the
 //! space that it is given, and takes the frames.
 
+use bytes::Bytes;
+
 use crate::error::ErrorCode;
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Features, Frame, Reader, Slab, Span, WireError, split};
@@ -17,7 +19,8 @@ pub(super) struct Incoming {
 pub(super) enum Arrived<'a> {
     /// The greeting of the peer, which offers these features.
     Greeting(Features),
-    Frame(Frame<'a>),
+    /// A frame, and the bytes in which it lies if they may be kept: a long frame's.
+    Frame(Frame<'a>, Option<&'a Bytes>),
 }
 
 /// A fault of the peer, after which nothing more is read.
@@ -36,7 +39,7 @@ impl Incoming {
     }
 
     /// The space for the next bytes.
-    pub(super) fn space<'s>(&mut self, slab: &'s mut Slab) -> &'s mut [u8] {
+    pub(super) fn space<'s>(&'s mut self, slab: &'s mut Slab) -> &'s mut [u8] {
         self.reader.space(slab)
     }
 
@@ -52,7 +55,7 @@ impl Incoming {
         frame_bytes_max: usize,
         mut hear: impl FnMut(Arrived<'_>),
     ) -> Result<(), Fault> {
-        self.reader.received(slab, received);
+        self.reader.received(received);
         let mut greeted = 0;
         if !self.is_greeted {
             let filled = self.reader.filled(slab);
@@ -72,10 +75,17 @@ impl Incoming {
         spans.clear();
         let bytes = &self.reader.filled(slab)[greeted..];
         let found = split(bytes, frame_bytes_max, spans);
-        for span in &*spans {
-            hear(Arrived::Frame(span.frame(bytes)));
+        if self.reader.is_long() {
+            let frames = self.reader.take(slab, greeted + found.whole_bytes).slice(greeted..);
+            for span in &*spans {
+                hear(Arrived::Frame(span.frame(&frames), Some(&frames)));
+            }
+        } else {
+            for span in &*spans {
+                hear(Arrived::Frame(span.frame(bytes), None));
+            }
+            self.reader.discard(slab, greeted + found.whole_bytes);
         }
-        self.reader.discard(slab, greeted + found.whole_bytes);
         found.error.map_or(Ok(()), |error| Err(Fault::Frame(error)))
     }
 }

@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::sinks::Sinks;
 use super::state::State;
 use crate::client::message::{EventRef, GapRef};
@@ -15,6 +17,8 @@ use crate::wire::Frame;
 pub(super) struct Listeners<'a> {
     pub(super) state: &'a RefCell<State>,
     pub(super) sinks: &'a Sinks,
+    /// The bytes in which the frame lies that they are told, if a message may keep them.
+    pub(super) lent: Option<&'a Bytes>,
 }
 
 impl Listeners<'_> {
@@ -27,7 +31,7 @@ impl Listeners<'_> {
             _ => self.sinks.receivers(frame.message_topic().unwrap_or_default()),
         };
         let from_history = self.state.borrow().subscribers.has_history();
-        let events = frame.singles().filter_map(|single| EventRef::of_frame(single, from_history));
+        let events = frame.singles().filter_map(|single| EventRef::of_frame(single, from_history, self.lent));
         events.for_each(|event| self.tell_to(&receivers, event));
         if self.state.borrow().subscribers.is_tracked() {
             self.state.borrow_mut().subscribers.note(&frame);

@@ -119,6 +119,7 @@ impl ClientRuntime {
     fn tick(&self, now: MonotonicNs) {
         self.clock.advance(now);
         self.dials.on_tick(now);
+        self.slab.borrow_mut().on_tick();
         if let Some(attempts) = self.losses_told.borrow_mut().take_untold(now) {
             warn!(attempts, "more direct publishers cannot be reached, or their streams were cut off");
         }

@@ -97,7 +97,7 @@ impl<C: Carrier> House<C> {
         for (to, byte) in space.iter_mut().zip(said.drain(..bytes)) {
             *to = byte;
         }
-        guest.reader.received(&self.slab, bytes);
+        guest.reader.received(bytes);
         ingest(shard, guest.session, &mut guest.reader, &mut self.slab, &mut self.spans);
         while shard.sessions().is_behind(guest.session) {
             shard.go_on(guest.session);
