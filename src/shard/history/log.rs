@@ -103,6 +103,10 @@ impl Log {
                 // Whoever comes back is told that there was something.
                 self.forgotten_at = self.forgotten_at.max(at.0);
             }
+            if has_notices && messages == 0 && !self.by_topic.contains_key(topic) {
+                // The first that came of a broker may be missing, and was there.
+                self.add_topic_of_notices(topic);
+            }
             // The bytes may be a part of a read, of which nobody knows how long it is.
             let coming = Coming { bytes: &bytes, spans, first, messages, read_bytes: usize::MAX };
             self.keep_stretch(topic, at.0, &coming);
@@ -150,6 +154,14 @@ impl Log {
         self.last.order += 1;
         let shelf = &mut self.shelves[usize::from(place.shelf)];
         shelf.keep(place.slot, Came { order: self.last.order, at }, coming);
+    }
+
+    /// Adds a topic of which there are notices of gaps so far, if some rule keeps these.
+    fn add_topic_of_notices(&mut self, topic: &[u8]) {
+        let rule = self.filters.iter().position(|filter| filter.matches(topic));
+        if rule.is_some_and(|rule| self.shelves[rule].most() > 1) {
+            self.add_topic(topic);
+        }
     }
 
     /// Adds a topic that some rule keeps.

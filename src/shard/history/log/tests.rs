@@ -364,6 +364,22 @@ fn what_a_carrier_brings_is_kept_as_a_copy_with_its_age() {
 }
 
 #[test]
+fn a_gap_of_the_engine_before_all_messages_is_kept() {
+    let gap = |topic| Frame::Gap { topic, missed: 7, reason: 4 };
+    let mut log = log(&["a.>=last", "b.>=1h"], 1 << 20);
+    for topic in ["a.x", "b.x"] {
+        log.keep_batch(NOW, &far_batch(&[gap(topic.as_bytes())]));
+        log.keep_batch(NOW, &far_batch(&[message(topic, 8)]));
+    }
+    log.keep_batch(NOW, &far_batch(&[gap(b"b.y")]));
+    log.audit();
+    let (page, _) = log.page(&ask(&[">"], Start::All, log.end()));
+    let frames = |part: &KeptPart| part.stretches.iter().map(|stretch| stretch.messages).collect::<Vec<_>>();
+    let parts: Vec<_> = page.parts.iter().map(|part| (&part.topic[..], frames(part))).collect();
+    assert_eq!(parts, [(&b"a.x"[..], vec![1]), (b"b.x", vec![0, 1]), (b"b.y", vec![0])]);
+}
+
+#[test]
 fn a_gap_of_the_engine_that_no_rule_keeps_is_noted_for_those_who_come_back() {
     let gap = |topic| Frame::Gap { topic, missed: 7, reason: 4 };
     for (topic, rules, is_noted) in [
