@@ -398,7 +398,7 @@ impl EngineTask {
         for news in connection.take_store_news() {
             has_moved = true;
             match news {
-                StoreNews::Payload(payload, came) => engine.on_stored(payload, came),
+                StoreNews::Payload(payload, facts) => engine.on_stored(payload, facts),
                 StoreNews::Answer(number, answer) => engine.on_ask_answer(number, answer),
                 StoreNews::Stored(number, stored) => {
                     engine.on_store_answer(number, stored.is_ok());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::carrier::{StoreAnswer, StoreAsk, StoreBounds};
+use crate::carrier::{StoreAnswer, StoreAsk, StoreBounds, StoreFacts};
 
 /// The code of an answer: there is no such stream.
 const NO_STREAM: u64 = 10_059;
@@ -154,18 +154,19 @@ pub(super) fn stored(payload: &[u8], status: Option<u16>) -> Result<(), String> 
     }
 }
 
-/// The facts of a payload that a reader brings, by the subject that acknowledges it: the time at which it was stored, since 1970,
-/// and the number of payloads behind it. `None`: it is no such subject.
-pub(super) fn facts(acknowledges: &str) -> Option<(Duration, u64)> {
+/// The facts of a payload that a reader brings, at this time since 1970, by the subject that acknowledges it. `None`: it is no such
+/// subject.
+pub(super) fn facts(acknowledges: &str, now: Duration) -> Option<StoreFacts> {
     let levels: Vec<&str> = acknowledges.split('.').collect();
     let ["$JS", "ACK", ..] = levels[..] else { return None };
     // Servers of some versions put a domain and an account before the stream.
-    let (time, left) = match levels.len() {
-        9 => (levels[7], levels[8]),
-        11.. => (levels[9], levels[10]),
+    let (number, time, left) = match levels.len() {
+        9 => (levels[5], levels[7], levels[8]),
+        11.. => (levels[7], levels[9], levels[10]),
         _ => return None,
     };
-    Some((Duration::from_nanos(time.parse().ok()?), left.parse().ok()?))
+    let age = now.saturating_sub(Duration::from_nanos(time.parse().ok()?));
+    Some(StoreFacts { age, number: number.parse().ok()?, left: left.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -228,10 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn the_time_and_what_is_left_are_read_of_both_forms() {
-        let time = Duration::from_nanos(1_796_027_678_764_132_984);
-        assert_eq!(facts("$JS.ACK.s.c.1.5.1.1796027678764132984.5"), Some((time, 5)));
-        assert_eq!(facts("$JS.ACK.hub.acc.s.c.1.5.1.1796027678764132984.5.rand"), Some((time, 5)));
+    fn the_facts_of_a_payload_are_read_of_both_forms() {
+        let stored_at = Duration::from_nanos(1_796_027_678_764_132_984);
+        let facts = |subject: &str| facts(subject, stored_at + Duration::from_secs(3));
+        let read = Some(StoreFacts { age: Duration::from_secs(3), number: 4, left: 5 });
+        assert_eq!(facts("$JS.ACK.s.c.1.4.9.1796027678764132984.5"), read);
+        assert_eq!(facts("$JS.ACK.hub.acc.s.c.1.4.9.1796027678764132984.5.rand"), read);
         for bad in ["", "$JS.ACK", "$JS.FC.s.c.1.5.1.1.5", "$JS.ACK.s.c.1.5.1.x.5", "$JS.ACK.s.c.1.5.1.1.-1"]
         {
             assert_eq!(facts(bad), None, "{bad}");

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use super::engine_config::{EngineCredentials, EngineSecret, EngineUrl};
 use super::jetstream;
-use crate::carrier::{EngineOrder, StoreAnswer, StoreAsk};
+use crate::carrier::{EngineOrder, StoreAnswer, StoreAsk, StoreFacts};
 use crate::limits::{
     ENGINE_COMMANDS_MAX, ENGINE_CONNECT_MAX, ENGINE_EVENTS_MAX, ENGINE_INBOX_MAX, ENGINE_PING_PERIOD,
     ENGINE_ROUND_TRIP_MAX, ENGINE_SERVERS_MAX, ENGINE_SUBSCRIPTIONS_MAX,
@@ -140,8 +140,8 @@ pub(super) enum StoreNews {
     Stored(u64, Result<(), String>),
     /// The answer to a question with this number.
     Answer(u64, Result<StoreAnswer, String>),
-    /// A payload that was asked for: how long ago it was stored, and how many follow.
-    Payload(Bytes, (Duration, u64)),
+    /// A payload that was asked for.
+    Payload(Bytes, StoreFacts),
 }
 
 /// Trouble on a connection that goes on.
@@ -459,10 +459,10 @@ fn news_of(
     answers: &str,
     questions: &mut AHashMap<u64, Box<StoreAsk>>,
 ) -> Option<StoreNews> {
-    if let Some((stored_at, left)) = message.reply.as_ref().and_then(|reply| jetstream::facts(reply.as_str()))
-    {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        return Some(StoreNews::Payload(message.payload, (now.saturating_sub(stored_at), left)));
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let facts = message.reply.as_ref().and_then(|reply| jetstream::facts(reply.as_str(), now()));
+    if let Some(facts) = facts {
+        return Some(StoreNews::Payload(message.payload, facts));
     }
     let status = message.status.map(|status| status.as_u16());
     let answer = message.subject.as_str().strip_prefix(answers)?;

@@ -177,9 +177,20 @@ impl WayIn {
         self.heard.begin_at((start, topic), place);
     }
 
-    /// True if something of a topic of this broker has come.
-    pub(super) fn knows(&self, start: u64, topic: &[u8]) -> bool {
-        self.heard.next_of(start, topic).is_some()
+    /// The place at which a topic of this broker goes on, if something of it has come.
+    pub(super) fn next_of(&self, start: u64, topic: &[u8]) -> Option<TopicPlace> {
+        self.heard.next_of(start, topic)
+    }
+
+    /// Goes on from what another way in has taken; so many of its messages have just come.
+    pub(super) fn adopt(&mut self, other: WayIn, received: u64) {
+        self.arrived.received += received;
+        self.heard.adopt(other.heard);
+    }
+
+    /// Forgets all brokers but these.
+    pub(super) fn retain_origins(&mut self, is_here: impl Fn(u64) -> bool) {
+        self.heard.retain_origins(is_here);
     }
 
     /// Has all that was taken kept, which was said so long ago: nobody hears it now.

@@ -22,7 +22,7 @@
 //! | `watching`, `counting` | counts of subscribers that shards ask of other brokers, by such a list, and these of the shards |
 //! | `departures` | the way out: positions that were sent (`positions`), when they are told again (`probe`), what waits (`buffer`) |
 //! | `stores`, `store_ask` | messages on their way into stores of history; what stores are asked |
-//! | `loading` | history that comes back from there as the broker starts |
+//! | `loading`, `sorting` | history that comes back from there as the broker starts; its messages, until they are in order |
 //! | `arrivals` | the way in: positions that were heard (`heard`), holes that wait for a look (`landings`) |
 //!
 //! Its connection is `broker/nats.rs`, with the feature `nats`; simulations have another.
@@ -45,6 +45,7 @@ mod peers;
 mod positions;
 mod probe;
 mod registrations;
+mod sorting;
 mod state;
 mod store_ask;
 mod stores;
@@ -58,7 +59,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use state::Engine;
-pub use store_ask::{StoreAnswer, StoreAsk, StoreBounds};
+pub use store_ask::{StoreAnswer, StoreAsk, StoreBounds, StoreFacts};
 pub use view::{EngineState, PeerView};
 
 use crate::topic::Filter;

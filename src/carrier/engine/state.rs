@@ -51,6 +51,8 @@ pub struct Engine {
     loading: Option<Box<Loading>>,
     /// Messages of it, once it is over.
     loaded: Option<(Loaded, u64)>,
+    /// Up to this time brokers are known by it alone.
+    strangers_until: Option<MonotonicNs>,
     subjects: Subjects,
     connected_at: Option<MonotonicNs>,
     state: EngineState,
@@ -87,6 +89,7 @@ impl Engine {
             exchange: Exchange::new(config.shards),
             loading: Loading::of(&config.stores, &subjects, now).map(Box::new),
             loaded: None,
+            strangers_until: None,
             subjects,
             connected_at: None,
             state: EngineState::Away,

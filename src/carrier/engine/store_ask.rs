@@ -64,3 +64,14 @@ pub enum StoreAnswer {
     /// There are no more payloads now.
     NoMore,
 }
+
+/// The facts of a payload that a store brings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreFacts {
+    /// The time for which it has been there.
+    pub age: Duration,
+    /// Its number among all that the store ever had, from 1 on.
+    pub number: u64,
+    /// Payloads behind it.
+    pub left: u64,
+}

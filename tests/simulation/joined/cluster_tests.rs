@@ -95,6 +95,7 @@ impl Run {
                 doubled: one_of(&mut rng, [0, 0, 10, 4]),
                 late: one_of(&mut rng, [0, 0, 15, 6]),
                 refused: 0,
+                lag: 0,
             },
             seed,
             buffer_bytes_max: if rng.bool() { 3_000 } else { 1 << 20 },

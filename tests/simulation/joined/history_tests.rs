@@ -37,7 +37,7 @@ fn run(seed: u64) -> u64 {
         .collect();
     // In some runs the engine brings things twice, or late, which is no loss, or it loses some, which is told.
     let trouble =
-        [Trouble::default(), Trouble { lost: 20, doubled: 10, late: 15, refused: 0 }][rng.usize(..2)];
+        [Trouble::default(), Trouble { lost: 20, doubled: 10, late: 15, refused: 0, lag: 0 }][rng.usize(..2)];
     brokers.server.trouble(trouble);
     let mut published = [[0; 3]; 3];
     let mut late: Vec<Late> = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast::internals::carrier::{Engine, EngineOrder, StoreAnswer, StoreAsk};
+use corecast::internals::carrier::{Engine, EngineOrder, StoreAnswer, StoreAsk, StoreFacts};
 use corecast_executors::MonotonicNs;
 
 /// Payloads up to this length are taken.
@@ -20,6 +20,8 @@ pub(super) struct Trouble {
     pub(super) late: u32,
     /// Is not stored, and that is told.
     pub(super) refused: u32,
+    /// Orders after which a store has taken the first of those that wait for it; 0: each at once.
+    pub(super) lag: u32,
 }
 
 /// The connection of one broker.
@@ -48,7 +50,7 @@ struct Line {
 enum FromStore {
     Stored(u64, bool),
     Answer(u64, StoreAnswer),
-    Payload(Bytes, u64),
+    Payload(Bytes, StoreFacts),
 }
 
 /// The server and its connections.
@@ -56,6 +58,8 @@ pub(super) struct Server {
     lines: Vec<Line>,
     /// All that is stored, by subject, in order.
     stored: Vec<(String, Bytes)>,
+    /// On its way into a store: its broker, the number of the order, the subject, the payload.
+    storing: VecDeque<(usize, u64, String, Bytes)>,
     trouble: Trouble,
     rng: fastrand::Rng,
     /// Payloads that were lost, doubled, or came late.
@@ -79,7 +83,14 @@ fn matches(pattern: &str, subject: &str) -> bool {
 impl Server {
     pub(super) fn new(brokers: usize, trouble: Trouble, seed: u64) -> Server {
         let lines = (0..brokers).map(|_| Line::default()).collect();
-        Server { lines, stored: Vec::new(), trouble, rng: fastrand::Rng::with_seed(seed), troubles: 0 }
+        Server {
+            lines,
+            stored: Vec::new(),
+            storing: VecDeque::new(),
+            trouble,
+            rng: fastrand::Rng::with_seed(seed),
+            troubles: 0,
+        }
     }
 
     /// Begins to make trouble.
@@ -106,6 +117,7 @@ impl Server {
         let line = &mut self.lines[broker];
         let Line { late, .. } = std::mem::take(line);
         (line.late, line.is_cut) = (late, stays_cut);
+        self.storing.retain(|(of, ..)| *of != broker);
         engine.on_lost();
     }
 
@@ -127,7 +139,12 @@ impl Server {
 
     /// The server takes one order of a broker. `false`: there is none.
     pub(super) fn carry(&mut self, broker: usize) -> bool {
-        let Some(order) = self.lines[broker].orders.pop_front() else { return false };
+        let lags = self.trouble.lag > 0 && self.rng.u32(0..self.trouble.lag) > 0;
+        let waits = !self.storing.is_empty();
+        if !lags && let Some((of, number, subject, payload)) = self.storing.pop_front() {
+            self.store(of, number, (subject, payload));
+        }
+        let Some(order) = self.lines[broker].orders.pop_front() else { return waits };
         let line = &mut self.lines[broker];
         match order {
             EngineOrder::Subscribe { number, subject } => {
@@ -138,6 +155,9 @@ impl Server {
                 assert!(line.subscriptions.remove(&number).is_some());
             }
             EngineOrder::RoundTrip { number } => line.round_trips.push_back(number),
+            EngineOrder::Store { number, subject, payload } if self.trouble.lag > 0 => {
+                self.storing.push_back((broker, number, subject, payload));
+            }
             EngineOrder::Store { number, subject, payload } => self.store(broker, number, (subject, payload)),
             EngineOrder::Ask { number, ask } => self.answer(broker, number, &ask),
             EngineOrder::Publish { subject, payload } => {
@@ -183,7 +203,9 @@ impl Server {
                 let brought = payloads.iter().skip(*reader).take(*count);
                 for payload in brought {
                     *reader += 1;
-                    answers.push_back(FromStore::Payload(payload.clone(), left(*reader)));
+                    let (number, left) = (*reader as u64, left(*reader));
+                    let facts = StoreFacts { age: Duration::ZERO, number, left };
+                    answers.push_back(FromStore::Payload(payload.clone(), facts));
                 }
                 if left(*reader) == 0 {
                     answers.push_back(FromStore::Answer(number, StoreAnswer::NoMore));
@@ -255,7 +277,7 @@ impl Server {
             match said {
                 FromStore::Stored(number, is_stored) => engine.on_store_answer(number, is_stored),
                 FromStore::Answer(number, answer) => engine.on_ask_answer(number, Ok(answer)),
-                FromStore::Payload(payload, left) => engine.on_stored(payload, (Duration::ZERO, left)),
+                FromStore::Payload(payload, facts) => engine.on_stored(payload, facts),
             }
             return true;
         }
@@ -293,6 +315,6 @@ impl Server {
     pub(super) fn is_empty(&self) -> bool {
         let is_empty =
             |line: &Line| line.orders.is_empty() && line.wire.is_empty() && line.answers.is_empty();
-        self.lines.iter().all(is_empty)
+        self.storing.is_empty() && self.lines.iter().all(is_empty)
     }
 }

@@ -53,7 +53,7 @@ fn run(seed: u64) -> (u64, u64) {
         })
         .collect();
     let mut said = Said::default();
-    let troubles = [Trouble::default(), Trouble { doubled: 10, refused: 10, late: 15, lost: 0 }];
+    let troubles = [Trouble::default(), Trouble { doubled: 10, refused: 10, late: 15, lost: 0, lag: 0 }];
     let trouble = troubles[rng.usize(..2)];
     brokers.server.trouble(trouble);
     for _ in 0..rng.usize(100..800) {
@@ -142,4 +142,72 @@ fn a_broker_goes_on_without_its_history_if_no_store_answers() {
     brokers.wait_long(200);
     assert!(brokers.guest(late).done.contains(&request) && brokers.guest(late).heard.is_empty());
     assert!(brokers.engine(0).has_loaded() && !brokers.engine(0).has_all_history());
+}
+
+/// Publishes at one broker, whose messages reach their store late, while another comes and goes. Returns the messages of history there.
+fn come_back(seed: u64) -> u64 {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let setting = Cluster {
+        shards: (0..2).map(|_| rng.usize(1..3)).collect(),
+        seed,
+        link_items: rng.usize(1..10),
+        keep: vec![">=1h".parse().expect("a rule")],
+        stores: true,
+        ..Cluster::default()
+    };
+    let mut brokers = Brokers::new(&setting);
+    let publisher = brokers.open(0, rng.usize(..setting.shards[0]), &[]);
+    // It stores half or a third of what it could.
+    brokers.server.trouble(Trouble { lag: rng.u32(2..4), ..Trouble::default() });
+    let mut published = [0; 2];
+    for _ in 0..rng.usize(1_000..3_000) {
+        match rng.u32(..100) {
+            0..6 => {
+                let topic = rng.usize(..2);
+                published[topic] += 1;
+                brokers.publish(publisher, TOPICS[0][topic], published[topic]);
+            }
+            6 if rng.u32(..12) == 0 => {
+                brokers.restart(1);
+                brokers.tick();
+                // They have heard of each other before it takes nobody to be there.
+                for (side, which) in
+                    (0..40).flat_map(|_| (0..2).flat_map(|side| (0..4).map(move |which| (side, which))))
+                {
+                    let _ = brokers.houses[side].go_on() | brokers.step(side, which);
+                }
+            }
+            7..9 => brokers.tick(),
+            9..60 => drop(brokers.houses[rng.usize(..2)].go_on()),
+            which => drop(brokers.step(rng.usize(..2), which % 4)),
+        }
+    }
+    brokers.mend();
+    assert!(brokers.engine(1).has_all_history());
+    let guest = brokers.welcome(1, rng.usize(..setting.shards[1]));
+    let request = brokers.guest(guest).start(">");
+    brokers.wait(50);
+    assert!(brokers.guest(guest).done.contains(&request), "it has not caught up");
+    for (topic, published) in TOPICS[0].iter().zip(published) {
+        let heard = brokers.guest(guest).heard.get(*topic).copied().unwrap_or_default();
+        assert_eq!((heard.messages, heard.told_ever, heard.unknown), (published, 0, 0), "{topic}: {heard:?}");
+    }
+    published.iter().sum()
+}
+
+#[test]
+fn a_broker_that_comes_back_has_what_was_not_stored_yet_when_it_came() {
+    let seeds = match number_from("CORECAST_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut heard = 0;
+    for seed in seeds.clone() {
+        let ran = std::panic::catch_unwind(|| come_back(seed));
+        heard += ran.unwrap_or_else(|panic| {
+            eprintln!("CORECAST_SIM_SEED={seed}");
+            std::panic::resume_unwind(panic)
+        });
+    }
+    assert!(seeds.end - seeds.start < SEEDS || heard > 10_000, "{heard} messages");
 }

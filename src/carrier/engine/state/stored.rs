@@ -1,23 +1,20 @@
 //! The part of the engine that has to do with stores of history.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
-use super::super::loading::Loaded;
-use super::super::store_ask::StoreAnswer;
+use super::super::loading::{Ended, Loaded};
+use super::super::store_ask::{StoreAnswer, StoreFacts};
 use super::super::stores::Settled;
 use super::Engine;
 use crate::carrier::link_item::LinkItem;
+use crate::limits::ENGINE_PEER_KEPT;
 
 impl Engine {
-    /// Takes a payload from a store, which went there so long ago; so many follow it.
-    pub fn on_stored(&mut self, payload: Bytes, came: (Duration, u64)) {
+    /// Takes a payload from a store.
+    pub fn on_stored(&mut self, payload: Bytes, facts: StoreFacts) {
         let own = (self.config.start, self.config.frame_bytes_max);
-        let loading = self.loading.as_mut();
-        if loading
-            .is_some_and(|loading| loading.take(payload, came, own, (self.now, &mut self.near)).is_none())
-        {
+        let at = (self.now, &mut self.near);
+        if self.loading.as_mut().is_some_and(|loading| loading.take(payload, facts, own, at).is_none()) {
             self.junk += 1;
         }
         self.go_on();
@@ -54,14 +51,27 @@ impl Engine {
 
     /// Ends loading when all is here: what has come live meanwhile follows.
     pub(super) fn load(&mut self) {
-        let Some(loading) = &mut self.loading else { return };
-        let Some((loaded, held)) = loading.end(self.now, &mut self.near) else { return };
-        self.loaded = Some((loaded, loading.loaded()));
+        let Some(loading) = &mut self.loading else { return self.forget_strangers() };
+        let Some(ended) = loading.end(self.now, &mut self.near) else { return };
+        let Ended { outcome, kept, left, received } = ended;
+        self.loaded = Some((outcome, loading.loaded()));
         self.loading = None;
-        for landing in held {
+        // What was stored may have come before the same messages came live, and before its broker was known here.
+        self.arrivals.adopt(kept, received);
+        self.strangers_until = Some(self.now + ENGINE_PEER_KEPT);
+        for landing in left {
             let seen = self.peers.get(landing.start).map_or(0, |peer| peer.seen);
             let (interest, known) = (&self.interest, (seen, self.near.confirmed()));
             self.arrivals.take(landing, |topic| interest.footing(topic, known));
+        }
+    }
+
+    /// Forgets, in time, the brokers that were known by what is stored alone: they are gone.
+    fn forget_strangers(&mut self) {
+        if self.strangers_until.is_some_and(|until| until <= self.now) {
+            self.strangers_until = None;
+            let peers = &self.peers;
+            self.arrivals.retain_origins(|start| peers.get(start).is_some());
         }
     }
 
