@@ -149,7 +149,8 @@ const BYE: u8 = 8;
 const LIST: u8 = 9;
 const COUNTS: u8 = 10;
 const HEARD: u8 = 11;
-/// The answer to changes; `SEEN` answers all that is wanted.
+/// The answer to changes; `SEEN` answers all that is wanted. A broker of an earlier build does not know it; it tells all that it wants
+/// after a beat or two, and knows the answer to that.
 const SEEN_SINCE: u8 = 12;
 
 /// In a hello, the place of the number that one to all does not have.
