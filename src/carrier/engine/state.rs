@@ -33,7 +33,8 @@ mod stored;
 struct Fenced {
     fence: u64,
     start: u64,
-    to: u64,
+    /// Changes before those that it answers, and with them.
+    of: (u64, u64),
     begun: Vec<Filter>,
 }
 
@@ -322,18 +323,19 @@ impl Engine {
             EngineWord::Hello { name, have, is_reply } => self.on_hello(start, name, (have, is_reply)),
             EngineWord::Interest { from, to, changes } => {
                 let learned = self.peers.on_changes(start, (from, to), changes);
-                self.learn(start, to, learned);
+                self.learn(start, (from, to), learned);
             }
             EngineWord::Restated { to, part, is_last, filters } => {
                 let learned = self.peers.on_restated(start, (to, part, is_last), filters);
-                self.learn(start, to, learned);
+                self.learn(start, (0, to), learned);
             }
-            EngineWord::Seen { to, parts } => {
+            EngineWord::Seen { from, to, parts } => {
                 if to > self.near.changes() {
                     return None;
                 }
                 let peer = self.peers.get_mut(start)?;
-                if peer.has_answer(to, parts) {
+                // One whose answer was lost is not made good by the next: from where on its topics are whole is not known.
+                if peer.has_answer(to, parts) && from <= peer.seen {
                     peer.seen = peer.seen.max(to);
                 }
             }
@@ -405,7 +407,7 @@ impl Engine {
         self.settle();
     }
 
-    fn learn(&mut self, start: u64, to: u64, learned: Learned) {
+    fn learn(&mut self, start: u64, of: (u64, u64), learned: Learned) {
         match learned {
             Learned::Nothing => {}
             Learned::Lost => self.conversation.say_to(start, &EngineWord::Ask),
@@ -414,7 +416,7 @@ impl Engine {
                 self.fences += 1;
                 let fence = self.fences;
                 self.near.far_fence(fence);
-                self.fenced.push_back(Fenced { fence, start, to, begun: change.begun });
+                self.fenced.push_back(Fenced { fence, start, of, begun: change.begun });
             }
         }
     }
@@ -432,10 +434,11 @@ impl Engine {
     fn answer(&mut self) {
         let Some(in_force) = self.near.next_fence() else { return };
         while self.fenced.front().is_some_and(|fenced| fenced.fence <= in_force) {
-            let Fenced { start, to, begun, .. } = self.fenced.pop_front().expect("it was just seen");
+            let Fenced { start, of: (from, to), begun, .. } =
+                self.fenced.pop_front().expect("it was just seen");
             let told = self.departures.of(&begun);
             let parts = self.conversation.say_positions(told, Some((start, to)));
-            self.conversation.say_to(start, &EngineWord::Seen { to, parts });
+            self.conversation.say_to(start, &EngineWord::Seen { from, to, parts });
         }
     }
 
