@@ -290,8 +290,19 @@ fn health_fails_while_a_shard_does_not_turn() {
     let _watchdog = watchdog::watch("health_fails_while_a_shard_does_not_turn");
     let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2"]);
     assert!(get(&broker, "/health").starts_with("HTTP/1.1 200 "));
-    let held = Held::hold(broker.pid(), "corecast-1");
-    let stalled = until(&broker, |health| health.starts_with("HTTP/1.1 503 "));
+    // A thread that is held where it has a lock, as of the allocator, holds the others that need it: then once more.
+    let (held, stalled) = (0..3)
+        .find_map(|_| {
+            let held = Held::hold(broker.pid(), "corecast-1");
+            let stalled = until(&broker, |health| health.starts_with("HTTP/1.1 503 "));
+            if !stalled.contains("shard 0 ") {
+                return Some((held, stalled));
+            }
+            drop(held);
+            until(&broker, |health| health.starts_with("HTTP/1.1 200 "));
+            None
+        })
+        .expect("shard 0 turns while the other is held");
     assert!(stalled.contains("\r\n\r\nshard 1 has not turned for "), "{stalled}");
     // The page says so, too.
     assert!(get(&broker, "/metrics").starts_with("HTTP/1.1 200 "));

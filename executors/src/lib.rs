@@ -81,7 +81,7 @@ pub use open_files::{
 };
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
-pub use race::{Either, first};
+pub use race::{Either, First, first};
 pub use reactor::{Reactor, ReactorError};
 pub use reader::{WaitIsOver, watch_reader};
 pub use readiness::readable_sockets;

@@ -1,9 +1,11 @@
 //! The first of two futures. For pumps that wait for a readable socket or the request to stop.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 thread_local! {
     /// The side that is polled first next time.
@@ -19,27 +21,48 @@ pub enum Either<A, B> {
     Right(B),
 }
 
+pin_project! {
+    /// The future that [`first`] makes. It is as large as both, and not twice: an `async fn` holds its arguments beside the place
+    /// where it has pinned them, and races stand within races in the task of every connection.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct First<A, B> {
+        #[pin]
+        left: A,
+        #[pin]
+        right: B,
+        left_first: bool,
+    }
+}
+
 /// Waits for the first of two futures and drops the other.
 ///
 /// If both are ready the sides alternate, so that neither can starve the other in a loop. Pass fresh futures each time:
 /// a receive that was dropped loses nothing, but one that is kept may miss its wake-up.
-pub async fn first<A, B>(left: impl Future<Output = A>, right: impl Future<Output = B>) -> Either<A, B> {
-    let mut left = pin!(left);
-    let mut right = pin!(right);
-    let left_first = LEFT_FIRST.replace(!LEFT_FIRST.get());
-    poll_fn(move |cx| {
-        if left_first && let Poll::Ready(value) = left.as_mut().poll(cx) {
+pub fn first<A: Future, B: Future>(left: A, right: B) -> First<A, B> {
+    First { left, right, left_first: LEFT_FIRST.replace(!LEFT_FIRST.get()) }
+}
+
+impl<A: Future, B: Future> Future for First<A, B> {
+    type Output = Either<A::Output, B::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if *this.left_first
+            && let Poll::Ready(value) = this.left.as_mut().poll(cx)
+        {
             return Poll::Ready(Either::Left(value));
         }
-        if let Poll::Ready(value) = right.as_mut().poll(cx) {
+        if let Poll::Ready(value) = this.right.poll(cx) {
             return Poll::Ready(Either::Right(value));
         }
-        if !left_first && let Poll::Ready(value) = left.as_mut().poll(cx) {
+        if !*this.left_first
+            && let Poll::Ready(value) = this.left.poll(cx)
+        {
             return Poll::Ready(Either::Left(value));
         }
         Poll::Pending
-    })
-    .await
+    }
 }
 
 #[cfg(test)]
@@ -78,5 +101,18 @@ mod tests {
             }
         }
         assert_eq!(received, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_race_is_no_larger_than_both_sides() {
+        let side = || {
+            let ballast = [0_u8; 1_000];
+            async move {
+                pending::<()>().await;
+                std::hint::black_box(&ballast);
+            }
+        };
+        let (one, both) = (size_of_val(&side()), size_of_val(&first(side(), side())));
+        assert!(both <= 2 * one + 16, "{both} bytes of two times {one}");
     }
 }
