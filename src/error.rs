@@ -213,6 +213,8 @@ error_codes! {
     BadBox = 26, "bad_box";
     /// An operator has ended this session.
     Kicked = 27, "kicked";
+    /// Something that was published could not be stored, and a rule says that a flush confirms that it is.
+    NotStored = 28, "not_stored";
 }
 
 impl fmt::Display for ErrorCode {

@@ -16,7 +16,9 @@ pub fn engine(data: &[u8]) {
         name: "fuzz".into(),
         cluster: "fuzz".into(),
         topics: Vec::new(),
+        keep: Vec::new(),
         buffer_bytes_max: 1 << 16,
+        stores: Vec::new(),
         filters_max: 4,
         frame_bytes_max: FRAME_BYTES_MAX,
     };

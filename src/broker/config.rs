@@ -133,6 +133,10 @@ configuration! {
         /// Limit of the messages that wait for the engine, in bytes; while it is away the oldest are dropped, and told as a gap.
         engine_buffer: usize = ENGINE_BUFFER_BYTES_DEFAULT, option("engine-buffer", "BYTES", One<Size>);
 
+        /// Store what --keep has kept at the engine as well, which needs JetStream there, and load it at the start: history is there
+        /// again when brokers, or all of them, have been killed.
+        engine_history: bool = false, option("engine-history", "", Switch);
+
         /// tls:// servers of the engine: authorities to trust, a PEM file [default: those that this host trusts].
         engine_ca (into): Option<PathBuf> = None, option("engine-ca", "FILE", Optional<FilePath>);
 
@@ -230,8 +234,26 @@ impl BrokerConfig {
 
     /// Checks what is said of an engine.
     fn validate_engine(&self) -> Result<()> {
+        if self.engine_history && self.keep.is_empty() {
+            return Err(Error::of_field(
+                "engine_history",
+                "it is of no use without --keep, which says what is stored",
+            ));
+        }
+        if !self.engine_history && self.keep.iter().any(|rule| rule.is_confirmed) {
+            let text = "a rule is `confirmed` by what is stored: it is of no use without --engine-history";
+            return Err(Error::of_field("keep", text));
+        }
+        let crosses = |rule: &KeepRule| self.engine_topics.iter().any(|topics| topics.covers(&rule.filter));
+        if !self.engine_topics.is_empty() && self.keep.iter().any(|rule| rule.is_confirmed && !crosses(rule))
+        {
+            let text = "a rule is `confirmed` by what is stored, and some of its topics may not go over the engine: see \
+                        --engine-topics";
+            return Err(Error::of_field("keep", text));
+        }
         if self.engine.is_empty() {
             let of_no_use = [
+                ("engine_history", self.engine_history),
                 ("engine_credentials", self.engine_credentials.is_some()),
                 ("engine_topics", !self.engine_topics.is_empty()),
                 ("engine_ca", self.engine_ca.is_some()),
@@ -336,7 +358,8 @@ impl BrokerConfig {
             passwords_waiting: PasswordsWaiting::default(),
             direct: None,
             turn_steps_max: TURN_STEPS_MAX,
-            moves: self.rebalance,
+            // A session that moved would be another to those that confirm what it has said.
+            moves: self.rebalance && !self.keep.iter().any(|rule| rule.is_confirmed),
             zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
             zmtp_verbose: self.zmtp_verbose,
             zmtp_last: self.zmtp_last.clone().into(),
@@ -390,6 +413,12 @@ mod tests {
             ("engine_ca", default().engine_ca(Some("ca.pem".into()))),
             ("engine_topics", default().engine_topics([Filter::parse("a").unwrap()])),
             ("engine_cluster", default().engine([engine.clone()]).engine_cluster("a.b")),
+            ("engine_history", default().engine([engine.clone()]).engine_history(true)),
+            ("engine_history", default().keep(["a=last".parse::<KeepRule>().unwrap()]).engine_history(true)),
+            (
+                "keep",
+                default().engine([engine.clone()]).keep(["a=last,confirmed".parse::<KeepRule>().unwrap()]),
+            ),
             ("engine_buffer", default().engine([engine]).engine_buffer(FRAME_BYTES_MAX_DEFAULT)),
         ];
         for (field, config) in wrong {

@@ -14,15 +14,15 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::engine_config::EngineUrl;
-use super::nats::{Lost, NatsConnection, NatsLogin, ServerFacts};
+use super::nats::{Lost, NatsConnection, NatsLogin, ServerFacts, StoreNews};
 use super::{CarrierEnd, Item};
 use crate::carrier::{BackOff, Engine, EngineConfig, LinkItem};
 use crate::control::{EnginePeer, EngineQuestion, EngineServer, EngineView};
 use crate::error::Error;
 use crate::ids::ShardId;
 use crate::limits::{
-    ENGINE_GOODBYE_MAX, ENGINE_LOOKS_PER_TURN, ENGINE_PAUSE_MAX, ENGINE_PAUSE_MIN, ENGINE_ROUNDS_PER_TURN,
-    ENGINE_SERVERS_MAX, ENGINE_TICK, LINK_ITEMS_PER_TURN,
+    ENGINE_GOODBYE_MAX, ENGINE_LOAD_MAX, ENGINE_LOOKS_PER_TURN, ENGINE_PAUSE_MAX, ENGINE_PAUSE_MIN,
+    ENGINE_ROUNDS_PER_TURN, ENGINE_SERVERS_MAX, ENGINE_TICK, LINK_ITEMS_PER_TURN,
 };
 use crate::telemetry::EngineFigures;
 
@@ -107,6 +107,8 @@ struct EngineTask {
     /// Facts for those who ask, which do not change.
     cluster: Box<str>,
     name: Box<str>,
+    /// True if history is stored at the engine.
+    stores_history: bool,
     /// The time at which nobody waits for the goodbye any more, once it is said.
     goodbye_until: Option<MonotonicNs>,
     /// Messages that a server refused, since they were longer than it takes.
@@ -126,6 +128,7 @@ impl EngineTask {
         EngineTask {
             cluster: setup.config.cluster.clone(),
             name: setup.config.name.clone(),
+            stores_history: !setup.config.stores.is_empty(),
             questions: Some(hear(setup.questions)),
             engine: Engine::new(setup.config, now),
             shores: ends.map(|end| Shore { to: end.to, waits: None, hears: Some(hear(end.from)) }).collect(),
@@ -184,6 +187,7 @@ impl EngineTask {
                 self.lose(now, lost);
             }
         }
+        self.note_history(now);
         self.figures.is_connected = matches!(self.phase, Phase::Up(_));
         self.note_counts();
         self.figures.export();
@@ -248,6 +252,10 @@ impl EngineTask {
         figures.too_large = counts.too_large + self.too_long;
         figures.junk = counts.junk;
         figures.words_dropped = counts.words_dropped;
+        figures.stored = counts.stored;
+        figures.unstored = counts.unstored;
+        figures.store_refused = counts.store_refused;
+        figures.loaded = counts.loaded;
     }
 
     /// Takes what shards have said, a turn's share of each. Returns true if there was anything.
@@ -315,8 +323,38 @@ impl EngineTask {
         self.log.connected(now, facts, self.frame_bytes_max);
         self.engine.on_connected(facts.payload_bytes_max, now);
         self.phase = Phase::Up(Box::new(connection));
-        // Whoever waited for the first time may have gone, or has been told.
-        let _ = self.connected.try_send(());
+        self.tell_ready();
+    }
+
+    /// Tells whoever waits for the first time, once the engine has answered and the history that was stored is here.
+    fn tell_ready(&self) {
+        if self.engine.has_loaded() && (self.figures.connects > 0 || self.figures.history_is_late) {
+            // It may have gone, or has been told.
+            let _ = self.connected.try_send(());
+        }
+    }
+
+    /// Looks at how loading goes on.
+    fn note_history(&mut self, now: MonotonicNs) {
+        if let Some(why) = self.engine.take_load_trouble() {
+            self.log.warn(now, format!("history is not loaded yet: {why}"));
+        }
+        if !self.stores_history || self.figures.has_history || self.figures.history_is_late {
+            return;
+        }
+        self.figures.has_history = self.engine.has_all_history();
+        self.figures.history_is_late = self.engine.has_loaded() && !self.figures.has_history;
+        if self.figures.history_is_late {
+            let text = format!(
+                "history was not loaded within {ENGINE_LOAD_MAX:?}: this broker goes on without what was said before it; start it \
+                 again when JetStream answers"
+            );
+            self.log.warn(now, text);
+        } else if self.figures.has_history {
+            let loaded = self.engine.counts().loaded;
+            self.log.say(now, false, format!("history is loaded: {loaded} messages"));
+        }
+        self.tell_ready();
     }
 
     fn fail(&mut self, now: MonotonicNs, Lost(why): Lost) {
@@ -356,6 +394,19 @@ impl EngineTask {
             connection.poll_messages(cx, |payload| engine.on_message(payload))?;
             engine.on_looked();
             has_moved = true;
+        }
+        for news in connection.take_store_news() {
+            has_moved = true;
+            match news {
+                StoreNews::Payload(payload, facts) => engine.on_stored(payload, facts),
+                StoreNews::Answer(number, answer) => engine.on_ask_answer(number, answer),
+                StoreNews::Stored(number, stored) => {
+                    engine.on_store_answer(number, stored.is_ok());
+                    if let Err(why) = stored {
+                        self.log.warn(now, format!("history is not stored, and is tried again: {why}"));
+                    }
+                }
+            }
         }
         for number in connection.take_answered() {
             has_moved = true;

@@ -8,10 +8,11 @@ use super::CarrierEnd;
 use super::config::BrokerConfig;
 use super::engine::{EngineSetup, run};
 use super::nats::NatsLogin;
-use crate::carrier::EngineConfig;
+use crate::carrier::{EngineConfig, StoredHistory};
 use crate::control::{ControlThread, EngineQuestions};
 use crate::error::{Error, Result};
 use crate::limits::{ENGINE_GOODBYE_MAX, ENGINE_OWN_FILTERS_MAX, HTTP_CONNECTIONS_MAX};
+use crate::shard::{Keep, KeepRule};
 use crate::transport::{TlsClient, TlsClientFiles};
 
 /// The engine of a broker that is about to start: its shards are given the link.
@@ -52,6 +53,8 @@ impl ComingEngine {
                 name: name_of_host().into(),
                 cluster: config.engine_cluster.as_str().into(),
                 topics: config.engine_topics.clone(),
+                keep: config.keep.iter().map(|rule| rule.filter.clone()).collect(),
+                stores: stored_history(config),
                 buffer_bytes_max: config.engine_buffer,
                 filters_max: ENGINE_OWN_FILTERS_MAX,
                 frame_bytes_max: config.frame_bytes_max,
@@ -131,6 +134,21 @@ impl JoinedEngine {
         // Whatever it says: it had its time.
         let _ = self.ended.recv_deadline(Instant::now() + 2 * ENGINE_GOODBYE_MAX);
     }
+}
+
+/// The rules of what is stored at the engine.
+fn stored_history(config: &BrokerConfig) -> Vec<StoredHistory> {
+    let rules = config.keep.iter().filter(|_| config.engine_history);
+    let stored = |rule: &KeepRule| {
+        let (age, of_each) = match rule.keep {
+            Keep::Last => (config.keep_age, Some(1)),
+            Keep::Newest(most) => (config.keep_age, Some(most)),
+            Keep::Recent(age) => (age, None),
+        };
+        let bytes = rule.bytes_max.unwrap_or(config.keep_bytes) as u64;
+        StoredHistory { filter: rule.filter.clone(), age, bytes, of_each, is_confirmed: rule.is_confirmed }
+    };
+    rules.map(stored).collect()
 }
 
 /// The name of this host, for people.

@@ -9,6 +9,7 @@
 //! | `curve_server_key` | the keys of its ZeroMQ doors, from a file |
 //! | `process` | a whole broker: its listeners and its pool, from start to stop |
 //! | `engine` | the engine as a task of the control thread: links of shards, state, connection |
+//! | `jetstream` | of this, the words of stores of history |
 //! | `engine_start` | its start and end; `no_engine` is in its place in programs without the feature `nats` |
 //! | `engine_check` | a look at its servers, for `corecast doctor` |
 //! | `nats` | one connection to a server of NATS |
@@ -64,6 +65,8 @@ mod flush;
 mod hand_over;
 mod ingest;
 mod ingress;
+#[cfg(feature = "nats")]
+mod jetstream;
 mod journal;
 mod links;
 mod listener;

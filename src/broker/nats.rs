@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ahash::AHashMap;
 use async_nats::client::{PublishErrorKind, SubscribeError};
@@ -24,7 +24,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::engine_config::{EngineCredentials, EngineSecret, EngineUrl};
-use crate::carrier::EngineOrder;
+use super::jetstream;
+use crate::carrier::{EngineOrder, StoreAnswer, StoreAsk, StoreFacts};
 use crate::limits::{
     ENGINE_COMMANDS_MAX, ENGINE_CONNECT_MAX, ENGINE_EVENTS_MAX, ENGINE_INBOX_MAX, ENGINE_PING_PERIOD,
     ENGINE_ROUND_TRIP_MAX, ENGINE_SERVERS_MAX, ENGINE_SUBSCRIPTIONS_MAX,
@@ -124,9 +125,23 @@ pub(super) struct NatsConnection {
     /// Round trips that are not answered, with their times.
     asked: VecDeque<(u64, MonotonicNs)>,
     answered: VecDeque<u64>,
+    /// The questions about stores that are not answered, by their numbers, and what has come of them.
+    questions: AHashMap<u64, Box<StoreAsk>>,
+    news: VecDeque<StoreNews>,
     /// A round trip that is wanted behind all orders.
     last: Option<u64>,
     trouble: NatsTrouble,
+}
+
+/// News of stores of history.
+#[derive(Debug)]
+pub(super) enum StoreNews {
+    /// The answer to a payload with this number, that was to be stored.
+    Stored(u64, Result<(), String>),
+    /// The answer to a question with this number.
+    Answer(u64, Result<StoreAnswer, String>),
+    /// A payload that was asked for.
+    Payload(Bytes, StoreFacts),
 }
 
 /// Trouble on a connection that goes on.
@@ -182,6 +197,8 @@ impl NatsConnection {
             answers,
             asked: VecDeque::new(),
             answered: VecDeque::new(),
+            questions: AHashMap::new(),
+            news: VecDeque::new(),
             last: None,
             trouble: NatsTrouble::default(),
         };
@@ -233,7 +250,10 @@ impl NatsConnection {
                     Poll::Pending => break false,
                     Poll::Ready(None) => break true,
                     Poll::Ready(Some(message)) if subscribed.number.is_none() => {
-                        self.answered.extend(answer_of(&message, &self.answers));
+                        match answer_of(&message, &self.answers) {
+                            Some(number) => self.answered.push_back(number),
+                            None => self.news.extend(news_of(message, &self.answers, &mut self.questions)),
+                        }
                     }
                     Poll::Ready(Some(message)) => take(message.payload),
                 }
@@ -277,6 +297,11 @@ impl NatsConnection {
         self.answered.drain(..)
     }
 
+    /// Takes what has come of stores.
+    pub(super) fn take_store_news(&mut self) -> impl Iterator<Item = StoreNews> {
+        self.news.drain(..)
+    }
+
     /// Carries orders out, in order, for as long as the library has room.
     ///
     /// # Errors
@@ -299,6 +324,15 @@ impl NatsConnection {
             let Some(order) = next().or_else(|| self.last.take().map(last)) else { return Ok(()) };
             match order {
                 EngineOrder::Publish { subject, payload } => self.publish(subject, None, payload)?,
+                EngineOrder::Store { number, subject, payload } => {
+                    self.publish(subject, Some(format!("{}{STORED}{number}", self.answers)), payload)?;
+                }
+                EngineOrder::Ask { number, ask } => {
+                    let (subject, payload) = jetstream::request(&ask);
+                    self.questions.clear();
+                    self.questions.insert(number, ask);
+                    self.publish(subject, Some(format!("{}{ASKED}{number}", self.answers)), payload)?;
+                }
                 EngineOrder::RoundTrip { number } => {
                     let reply = format!("{}{number}", self.answers);
                     self.publish(self.echo.clone(), Some(reply), Bytes::new())?;
@@ -413,6 +447,37 @@ fn lost() -> Lost {
 /// The number of the round trip that a message answers. Anybody may publish there, so that it may be none.
 fn answer_of(message: &Message, answers: &str) -> Option<u64> {
     message.subject.as_str().strip_prefix(answers)?.parse().ok()
+}
+
+/// The first letters of answers about stores: to payloads, and to questions.
+const STORED: char = 's';
+const ASKED: char = 'q';
+
+/// The news of stores that a message is.
+fn news_of(
+    message: Message,
+    answers: &str,
+    questions: &mut AHashMap<u64, Box<StoreAsk>>,
+) -> Option<StoreNews> {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let facts = message.reply.as_ref().and_then(|reply| jetstream::facts(reply.as_str(), now()));
+    if let Some(facts) = facts {
+        return Some(StoreNews::Payload(message.payload, facts));
+    }
+    let status = message.status.map(|status| status.as_u16());
+    let answer = message.subject.as_str().strip_prefix(answers)?;
+    if let Some(number) = answer.strip_prefix(STORED) {
+        return Some(StoreNews::Stored(number.parse().ok()?, jetstream::stored(&message.payload, status)));
+    }
+    let number = answer.strip_prefix(ASKED)?.parse().ok()?;
+    let ask = questions.remove(&number)?;
+    Some(StoreNews::Answer(
+        number,
+        match status {
+            Some(status) => jetstream::answer_of_status(&ask, status),
+            None => jetstream::answer(&ask, &message.payload),
+        },
+    ))
 }
 
 /// Connects to a server, in one attempt.

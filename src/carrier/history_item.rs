@@ -5,21 +5,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ids::{SessionId, ShardId};
+use crate::ids::{Neighbour, SessionId, ShardId};
 use crate::topic::Filter;
 use crate::wire::Start;
 
 /// A step of such a start, in order with all else on its link.
 #[derive(Clone, Debug)]
 pub enum HistoryItem {
-    /// A session starts: what the receiver publishes behind this is live to it, and what came before is history. Each shard
-    /// passes it on to all others once, when it first hears of it, so that whatever a live message leads to is live as well:
-    /// a publisher that moves meanwhile, or comes back on another shard, keeps its order.
-    Mark(Arc<Mark>),
-    /// The answer to the shard of the session: what follows on this link is live to it.
+    /// The answer to a mark, to the shard of the session. If it is of the sender itself, what follows on this link is live to the
+    /// session.
     Marked {
         /// The session.
         session: SessionId,
+        /// The log: that of a shard's own publishers, or of what a carrier brings.
+        of: Neighbour,
         /// The last stretch of messages that is history.
         up_to: u64,
     },
@@ -29,7 +28,9 @@ pub enum HistoryItem {
     Page(HistoryPage),
 }
 
-/// The place at which history ends for one session.
+/// The place at which history ends for one session: what the receiver publishes behind it is live to it, and what came before is
+/// history. Each neighbour passes it on to all others once, when it first hears of it, so that whatever a live message leads to is
+/// live as well: a publisher that moves meanwhile, or comes back on another shard, keeps its order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mark {
     /// The shard of the session.
@@ -48,6 +49,8 @@ pub type KeptPlace = (Bytes, u64);
 pub struct HistoryAsk {
     /// The session that asks.
     pub session: SessionId,
+    /// The log that is asked, as in [`HistoryItem::Marked`].
+    pub of: Neighbour,
     /// Its filters.
     pub filters: Arc<[Filter]>,
     /// The messages of each topic that it starts with.
@@ -68,6 +71,8 @@ pub struct HistoryAsk {
 pub struct HistoryPage {
     /// The session that has asked.
     pub session: SessionId,
+    /// The log that was asked.
+    pub of: Neighbour,
     /// The messages that are kept of each topic, or a part of them.
     pub parts: Vec<KeptPart>,
     /// The place up to which it goes; `None`: to the end.

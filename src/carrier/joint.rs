@@ -136,6 +136,8 @@ impl Joint {
                     self.near.hold((from, publisher), true);
                 }
             }
+            // Nothing is stored at the far end, and nobody was promised that it would be.
+            Some(Word::AwaitStored { publisher }) => self.near.hold((from, publisher), false),
             // A joint has no words for counts, nor for direct publishers.
             Some(Word::Watch { watch, .. }) => self.near.say(from, LinkItem::Count { watch, count: 0 }),
             Some(

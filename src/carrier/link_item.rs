@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::history_item::Mark;
 use super::move_item::Cut;
 use super::shard_item::ShardItem;
 use crate::fanout::Batch;
@@ -87,6 +88,26 @@ pub enum LinkItem {
     Doubted,
     /// Sessions move: what the sender says behind this is not for the shard that they leave, but for the one they come to.
     Cut(Arc<Cut>),
+    /// A session starts with history: what the sender says behind this is live to it.
+    Mark(Arc<Mark>),
+    /// Frames that a carrier brings, to be kept by the first shard, whoever wants them.
+    Keep {
+        /// The frames.
+        batch: Arc<Batch>,
+        /// The time since they were said, if they were stored meanwhile.
+        age: Duration,
+    },
+    /// A publisher of the sender waits, held as by a `Hold`, until all that the sender has said before is stored. It is released
+    /// then.
+    AwaitStored {
+        /// A session of the sender.
+        publisher: SessionId,
+    },
+    /// The answer in place of a `Release`: some of it is not stored, and will not be.
+    Unstored {
+        /// As in `AwaitStored`.
+        publisher: SessionId,
+    },
     /// The sender takes no more frames from publishers: no batch follows.
     LastBatch,
     /// The messages of shards that the far end of the sending carrier has not confirmed. Said to the first shard once all shards

@@ -52,7 +52,8 @@ pub(crate) use audience::Audience;
 pub(crate) use back_off::BackOff;
 pub(crate) use counted::Counted;
 pub use engine::{
-    Engine, EngineConfig, EngineCounts, EngineOrder, EngineState, PeerView, read_engine_payload,
+    Engine, EngineConfig, EngineCounts, EngineOrder, EngineState, PeerView, StoreAnswer, StoreAsk,
+    StoreBounds, StoreFacts, StoredHistory, read_engine_payload,
 };
 pub(crate) use given_up::give_up;
 pub use history_item::{

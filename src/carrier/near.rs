@@ -10,17 +10,17 @@ use bytes::Bytes;
 use super::acks::{Acks, Unconfirmed};
 use super::counted::Counted;
 use super::link_item::{LinkItem, Owed};
-use super::move_item::Cut;
 use super::outgoing::Outgoing;
 use crate::fanout::{Batch, Fanout, Target, Turn};
-use crate::ids::{SessionId, ShardId};
+use crate::ids::{Neighbour, SessionId, ShardId};
 use crate::registry::RegistryChange;
 use crate::topic::Filter;
 
 /// The publisher of all that a carrier brings, as shards know it. They hold it as one.
 const PUBLISHER: SessionId = SessionId { slot: 0, generation: 0 };
 
-/// The shard that keeps the registry, and waits, as its broker ends, for what the far end has not confirmed.
+/// The shard that keeps the registry and the history of what the far end says, and waits, as its broker ends, for what the far
+/// end has not confirmed.
 const FIRST_SHARD: ShardId = ShardId(0);
 
 /// News of a shard for the far end.
@@ -35,6 +35,8 @@ pub(super) enum Word {
     Unwatch { watch: u64 },
     /// Messages were given up whose topics are not known.
     Doubted,
+    /// A publisher of that shard waits until all that came before is stored.
+    AwaitStored { publisher: SessionId },
     /// A direct publisher was registered at this broker, or is no longer.
     Registry { change: RegistryChange, lease: Duration },
     /// It has so many subscribers of a topic that [`Near::say_to_all`] asked for.
@@ -45,8 +47,9 @@ pub(super) enum Word {
 #[derive(Default)]
 struct Shore {
     outgoing: Outgoing<LinkItem, ()>,
-    /// Its last cut that was passed on.
+    /// Its last cut, and its last mark, that were passed on.
     cut: u64,
+    mark: u64,
     /// True if it stops: no batch comes from there any more, nor goes there.
     has_ended: bool,
 }
@@ -138,8 +141,18 @@ impl Near {
             LinkItem::Unwatch { watch } => return Some(Word::Unwatch { watch }),
             LinkItem::Count { watch, count } => return Some(Word::Count { watch, count }),
             LinkItem::Doubted => return Some(Word::Doubted),
+            LinkItem::AwaitStored { publisher } => return Some(Word::AwaitStored { publisher }),
             LinkItem::Registry { change, lease } => return Some(Word::Registry { change, lease }),
-            LinkItem::Cut(cut) => self.pass_on(&cut),
+            LinkItem::Cut(cut) => {
+                if rises(&mut self.shore(cut.from).cut, cut.number) {
+                    self.say_to_all(&LinkItem::Cut(cut));
+                }
+            }
+            LinkItem::Mark(mark) => {
+                if rises(&mut self.shore(mark.shard).mark, mark.number) {
+                    self.say_to_all(&LinkItem::Mark(mark));
+                }
+            }
             LinkItem::Hold { .. } => self.held_by += 1,
             LinkItem::Release { .. } => self.held_by -= 1,
             LinkItem::LastBatch => {
@@ -147,20 +160,31 @@ impl Near {
                 self.send(from, LinkItem::LastBatch);
             }
             LinkItem::ToShard(_) => unreachable!("shards say this to shards only"),
-            LinkItem::Owed(_) => unreachable!("carriers say this"),
+            LinkItem::Owed(_) | LinkItem::Keep { .. } | LinkItem::Unstored { .. } => {
+                unreachable!("carriers say this")
+            }
         }
         None
     }
 
-    /// Passes a cut on to all shards, when it first comes: what the far end says from now on is behind it.
-    fn pass_on(&mut self, cut: &Arc<Cut>) {
-        let last = &mut self.shore(cut.from).cut;
-        if *last < cut.number {
-            *last = cut.number;
-            for shard in self.all() {
-                self.send(shard, LinkItem::Cut(Arc::clone(cut)));
-            }
+    /// Has the first shard keep what the far end says on these topics, whoever wants it. Returns true if that is news for the far end.
+    pub(super) fn keep(&mut self, filter: &Filter) -> bool {
+        let is_new = self.wanted.add(filter, Filter::clone);
+        if is_new {
+            self.fanout.file(filter, Target::Neighbour(self.keeper()));
+            self.changes += 1;
         }
+        is_new
+    }
+
+    /// Has the first shard keep messages that nobody is to hear now, which were said so long ago.
+    pub(super) fn keep_batch(&mut self, batch: Arc<Batch>, age: Duration) {
+        self.send(FIRST_SHARD, LinkItem::Keep { batch, age });
+    }
+
+    /// A neighbour behind the shards, which stands for what is kept.
+    fn keeper(&self) -> Neighbour {
+        Neighbour(u16::try_from(self.shards.len()).expect("shards are counted in 16 bits"))
     }
 
     /// The number of changes so far that the far end must know.
@@ -229,7 +253,10 @@ impl Near {
         let deliveries = self.fanout.route((bytes, spans), true, &mut turn, None);
         let messages = deliveries.messages;
         for (neighbour, batch) in deliveries.to_neighbours(bytes, spans) {
-            self.send(ShardId(neighbour.0), LinkItem::Batch { batch, publisher: PUBLISHER });
+            match neighbour == self.keeper() {
+                true => self.keep_batch(batch, Duration::ZERO),
+                false => self.send(ShardId(neighbour.0), LinkItem::Batch { batch, publisher: PUBLISHER }),
+            }
         }
         self.fanout.recycle(deliveries);
         messages
@@ -271,7 +298,7 @@ impl Near {
         self.send(to, item);
     }
 
-    /// The same to all shards.
+    /// The same to all shards: what the far end says from now on is behind it.
     pub(super) fn say_to_all(&mut self, item: &LinkItem) {
         for shard in self.all() {
             self.send(shard, item.clone());
@@ -308,4 +335,11 @@ impl Near {
     pub(super) fn is_idle(&self) -> bool {
         self.shards.iter().all(|shore| shore.outgoing.is_empty())
     }
+}
+
+/// Notes a number, if it is a higher one than all before.
+fn rises(last: &mut u64, number: u64) -> bool {
+    let is_higher = *last < number;
+    *last = number.max(*last);
+    is_higher
 }

@@ -137,6 +137,8 @@ impl BrokerOptions {
         config.validate()?;
         check_that_all_is_of_use(&config, &metrics, http_token_file.is_some())?;
         check_that_addresses_differ(&config, &metrics)?;
+        // A broker is ready when it has its history.
+        let engine_wait = engine_wait || config.engine_history;
         if engine_wait && config.engine.is_empty() {
             return Err(Error::of_field("engine_wait", "it is of no use without --engine URL"));
         }

@@ -112,7 +112,7 @@ pub(crate) struct RegistryPage {
     pub(crate) last: Option<PublisherId>,
 }
 
-/// The history of one topic on one shard.
+/// The history of one topic, in one log or in several.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptFigures {
     pub(crate) topic: Bytes,
@@ -122,6 +122,19 @@ pub(crate) struct KeptFigures {
     /// The times when the oldest and the newest of these messages were taken, by the monotonic clock.
     pub(crate) oldest: MonotonicNs,
     pub(crate) newest: MonotonicNs,
+}
+
+impl KeptFigures {
+    /// The history of the same topic in two logs.
+    pub(crate) fn and(self, other: Self) -> Self {
+        KeptFigures {
+            topic: self.topic,
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+            oldest: self.oldest.min(other.oldest),
+            newest: self.newest.max(other.newest),
+        }
+    }
 }
 
 /// The history of one shard: all of it as sums, and a page of its topics.

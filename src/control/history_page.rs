@@ -66,15 +66,11 @@ fn merged(all: Vec<HistoryFigures>, most: usize) -> (Vec<KeptFigures>, Option<By
     let has_more = all.iter().any(|shard| shard.has_more);
     let mut by_name: BTreeMap<Bytes, KeptFigures> = BTreeMap::new();
     for topic in all.into_iter().flat_map(|shard| shard.topics) {
-        match by_name.get_mut(&topic.topic) {
-            Some(there) => {
-                there.messages += topic.messages;
-                there.bytes += topic.bytes;
-                there.oldest = there.oldest.min(topic.oldest);
-                there.newest = there.newest.max(topic.newest);
-            }
-            None => drop(by_name.insert(topic.topic.clone(), topic)),
-        }
+        let both = match by_name.remove(&topic.topic) {
+            Some(there) => there.and(topic),
+            None => topic,
+        };
+        by_name.insert(both.topic.clone(), both);
     }
     let has_more = has_more || by_name.len() > most;
     let topics: Vec<KeptFigures> = by_name.into_values().take(most).collect();

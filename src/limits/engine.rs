@@ -101,3 +101,26 @@ pub const ENGINE_PROBE_MAX: Duration = Duration::from_secs(16);
 
 /// Topics whose positions are told in one tick, at most: 4 Ki of them are some 400 KiB of words.
 pub const ENGINE_PROBES_PER_TICK: usize = 4 << 10;
+
+/// Most memory of messages that wait to be stored, or for the confirmation of that, in bytes: the oldest are given up, and counted.
+/// Some seconds of 4 MB/s while a store is away. A broker that loads them puts as much in order: none is stored farther behind later
+/// ones of its topic.
+pub const ENGINE_STORE_BYTES_MAX: usize = 16 << 20;
+
+/// Most payloads that are on their way into stores: 128 in each round trip of 0.1 to 0.2 ms, and their answers have room in
+/// the channel of answers.
+pub const ENGINE_STORES_IN_FLIGHT_MAX: usize = 128;
+
+/// Payloads that are asked of a store at once. Each may be as long as the engine takes.
+pub const ENGINE_LOAD_BATCH: usize = 16;
+
+/// Longest time for which a broker that starts waits for its history: subscriptions are confirmed, and it says that it is ready, when
+/// that is there, or without it after this. A server that starts with the same host is there by then.
+pub const ENGINE_LOAD_MAX: Duration = Duration::from_secs(60);
+const _: () = assert!(ENGINE_LOAD_MAX.as_secs() >= 10 * ENGINE_SILENCE_MAX.as_secs());
+
+/// Longest time for which a broker that has read its history waits for what others have said meanwhile and the stores do not have yet:
+/// they store a moment later than they send, and try again after a beat what was refused. What is missing then is told.
+pub const ENGINE_LOAD_LAG_MAX: Duration = Duration::from_secs(5);
+const _: () = assert!(ENGINE_LOAD_LAG_MAX.as_secs() >= 4 * ENGINE_BEAT.as_secs());
+const _: () = assert!(ENGINE_LOAD_MAX.as_secs() >= 10 * ENGINE_LOAD_LAG_MAX.as_secs());

@@ -50,6 +50,10 @@ pub(super) struct Base {
     pub(super) slowed: Slowed,
     /// The history of its publishers, if any is kept.
     pub(super) log: Option<Box<Log>>,
+    /// The time at which this shard began to keep it.
+    pub(super) began_at: MonotonicNs,
+    /// On the first shard, if any is kept: the history of what each carrier brings.
+    pub(super) far_logs: Vec<Log>,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
     /// The tickets to direct publishers that its sessions are given.
@@ -58,6 +62,12 @@ pub(super) struct Base {
     pub(super) untold: Untold,
     /// Room in which what leaves is sealed, for one session after the other.
     pub(super) sealing_room: Vec<u8>,
+}
+
+/// The logs of what carriers bring, which the first shard keeps.
+fn far_logs(id: ShardId, config: &ShardConfig) -> Vec<Log> {
+    let carriers = if id == ShardId(0) { config.carriers } else { 0 };
+    (0..carriers).filter_map(|_| Log::new(&config.retention, config.logs())).collect()
 }
 
 impl Base {
@@ -74,7 +84,9 @@ impl Base {
             outbox: Outbox::default(),
             counters: ShardCounters::default(),
             slowed: Slowed::default(),
-            log: Log::new(&config.retention, config.shards),
+            log: Log::new(&config.retention, config.logs()).map(Box::new),
+            began_at: now,
+            far_logs: far_logs(id, &config),
             draining: false,
             untold: Untold::default(),
             sealing_room: Vec::new(),

@@ -1,13 +1,17 @@
 //! Looks of operators into a shard: figures of its sessions and topics, in parts that fit a turn; and the end of sessions by
 //! their order. No state: whoever looks keeps the place where the next part begins.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
+use super::base::Base;
 use super::kind::Kind;
 use super::session_state::{Phase, SessionState, Transit};
 use super::state::Shard;
 use crate::control::{
-    HistoryFigures, HistoryQuestion, RegistryPage, SessionDetails, SessionFigures, ShardFigures, Whom,
+    HistoryFigures, HistoryQuestion, KeptFigures, RegistryPage, SessionDetails, SessionFigures, ShardFigures,
+    Whom,
 };
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
@@ -107,23 +111,23 @@ impl<'a> Census<'a> {
         behind: Option<&Bytes>,
         into: &mut HistoryFigures,
     ) -> Option<Bytes> {
-        let log = self.0.base.log.as_ref()?;
-        (into.messages, into.bytes, into.given_up) = (log.messages(), log.bytes() as u64, log.given_up());
-        into.bytes_max = log.bytes_max() as u64;
-        let filter = &question.filter;
-        let mut last = None;
-        for topic in log.topics(filter, behind.map(|behind| &behind[..])) {
-            last = Some(topic);
-            if !filter.matches(topic) {
-                continue;
-            }
+        let base = &self.0.base;
+        (into.messages, into.bytes, into.given_up, into.bytes_max) = (0, 0, 0, 0);
+        for log in base.logs() {
+            into.messages += log.messages();
+            into.bytes += log.bytes() as u64;
+            into.given_up += log.given_up();
+            into.bytes_max += log.bytes_max() as u64;
+        }
+        let share = kept_topics(base, &question.filter, behind);
+        for topic in share.iter().filter(|topic| question.filter.matches(topic)) {
             if into.topics.len() == question.most {
                 into.has_more = true;
                 return None;
             }
-            into.topics.extend(log.figures(topic));
+            into.topics.extend(base.logs().filter_map(|log| log.figures(topic)).reduce(KeptFigures::and));
         }
-        last.cloned()
+        share.into_iter().next_back()
     }
 
     /// Gives up the history of a turn's share of the topics that a filter matches, behind this one, and counts the messages. Returns the
@@ -134,12 +138,14 @@ impl<'a> Census<'a> {
         behind: Option<&Bytes>,
         cleared: &mut u64,
     ) -> Option<Bytes> {
-        let log = self.0.base.log.as_mut()?;
-        let share: Vec<Bytes> = log.topics(filter, behind.map(|behind| &behind[..])).cloned().collect();
-        for topic in share.iter().filter(|topic| filter.matches(topic)) {
-            *cleared += log.clear(topic);
+        let share = kept_topics(&self.0.base, filter, behind);
+        let Base { log, far_logs, .. } = &mut self.0.base;
+        for log in log.as_deref_mut().into_iter().chain(far_logs) {
+            for topic in share.iter().filter(|topic| filter.matches(topic)) {
+                *cleared += log.clear(topic);
+            }
         }
-        share.last().cloned()
+        share.into_iter().next_back()
     }
 
     /// Ends those of a turn's share of sessions, from this slot on, that an operator does not want. Returns the slot of the next
@@ -197,6 +203,14 @@ impl<'a> Census<'a> {
     }
 }
 
+/// A turn's share of the topics of which history is kept here and which a filter may match, behind this one, in the order of names.
+fn kept_topics(base: &Base, filter: &Filter, behind: Option<&Bytes>) -> Vec<Bytes> {
+    let behind = behind.map(|behind| &behind[..]);
+    // Each log gives as many as there may be, so that none among the first is missing.
+    let all: BTreeSet<&Bytes> = base.logs().flat_map(|log| log.topics(filter, behind)).collect();
+    all.into_iter().take(CENSUS_TOPICS_PER_TURN).cloned().collect()
+}
+
 fn is_of(session: &SessionState, (id, me): (SessionId, ShardId), whom: &Whom) -> bool {
     let is_meant = match whom {
         Whom::Session(number) => session.number(id, me) == *number,
@@ -235,7 +249,6 @@ fn figures(session: &SessionState, place: (ShardId, SessionId)) -> SessionFigure
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 

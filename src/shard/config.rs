@@ -72,6 +72,11 @@ pub struct ShardConfig {
 }
 
 impl ShardConfig {
+    /// The number of logs of history that share its bytes: one for each shard, and one for each carrier.
+    pub(super) fn logs(&self) -> usize {
+        self.shards + self.carriers
+    }
+
     /// Longest body of the first frame of a session, in bytes: a hello; at a direct publisher there may be a ticket before it.
     pub(crate) fn first_frame_bytes_max(&self) -> usize {
         match self.direct {

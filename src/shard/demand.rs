@@ -74,7 +74,7 @@ impl Demand {
     /// Asks all neighbours to say when all that was sent to them before has arrived. They answer as they do a change.
     pub(super) fn ask_for_arrival(&mut self, base: &mut Base) {
         let seq = self.interest.next_question();
-        let kept_at = base.log.as_ref().map_or(0, |log| log.time());
+        let kept_at = base.kept_at();
         for neighbour in base.links.neighbours() {
             base.send_link(neighbour, LinkItem::Fence { seq, kept_at });
         }

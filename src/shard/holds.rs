@@ -4,6 +4,7 @@ use super::base::Base;
 use super::origin::Origin;
 use super::session_state::Phase;
 use crate::carrier::LinkItem;
+use crate::error::ErrorCode;
 use crate::ids::{Neighbour, RequestId, SessionId};
 use crate::wire::Frame;
 
@@ -86,10 +87,50 @@ impl Base {
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.is_called = false;
+        if self.config.retention.confirms() && !self.await_stored(id) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
         if session.held_by > 0 {
             session.flushes.push(request);
         } else {
             self.answer(id, &Frame::Done { request: request.0 });
+        }
+    }
+
+    /// Holds a publisher until what it has said is stored at the engine. Returns false if some of it is not, which ends it.
+    fn await_stored(&mut self, id: SessionId) -> bool {
+        let Some(carrier) = self.links.carriers().next() else { return true };
+        if self.sessions.get(id).is_some_and(|session| session.is_short) {
+            self.end_unstored(id);
+            return false;
+        }
+        self.hold(Origin::Here(id));
+        self.send_link(carrier, LinkItem::AwaitStored { publisher: id });
+        true
+    }
+
+    /// Some of what a publisher waits for is not stored, and will not be: its flush is not answered.
+    pub(super) fn on_unstored(&mut self, id: SessionId) {
+        self.end_unstored(id);
+        self.release(&[Origin::Here(id)]);
+    }
+
+    fn end_unstored(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.flushes.clear();
+        }
+        let text = "some of what was published could not be stored at the engine, and a rule says that a flush confirms that";
+        self.end(id, ErrorCode::NotStored, text);
+    }
+
+    /// Messages for a carrier were given up: no flush of those that may have said them confirms that they are stored.
+    pub(super) fn note_given_up(&mut self, messages: u64) {
+        self.counters.carrier_given_up += messages;
+        if messages > 0 && self.config.retention.confirms() {
+            for id in self.sessions.ids() {
+                self.sessions.get_mut(id).into_iter().for_each(|session| session.is_short = true);
+            }
         }
     }
 
@@ -100,5 +141,74 @@ impl Base {
             self.outbox.forget.push(id);
             self.release_sessions(&admitted);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::ShardConfig;
+    use super::super::history::Retention;
+    use super::super::rig::{Rig, message};
+    use crate::carrier::LinkItem;
+    use crate::fanout::OverflowPolicy;
+    use crate::ids::{Neighbour, SessionId};
+    use crate::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
+    use crate::topic::Filter;
+    use crate::wire::Frame;
+
+    /// The carrier behind one shard.
+    const CARRIER: Neighbour = Neighbour(1);
+
+    /// A shard whose carrier stores what its publishers say, one of them, and what it hears when it has said something and flushed.
+    fn flushed(rule: &str) -> (Rig, SessionId, String) {
+        let retention =
+            Retention::new(vec![rule.parse().unwrap()], KEEP_BYTES_DEFAULT, KEEP_AGE_DEFAULT).unwrap();
+        let mut rig = Rig::new(&ShardConfig { shards: 1, carriers: 1, retention, ..ShardConfig::default() });
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        let filter = Filter::parse(">").unwrap();
+        rig.shards[0].on_link(CARRIER, LinkItem::Interest { seq: 1, filter, wanted: true });
+        rig.say(0, publisher, &[message("a", 1), Frame::Flush { request: 7 }]);
+        let heard = rig.hears(0, publisher);
+        (rig, publisher, heard)
+    }
+
+    /// The items for the carrier that are of publishers: their messages, and that they wait.
+    fn said(rig: &mut Rig) -> Vec<&'static str> {
+        let items = std::iter::from_fn(|| rig.shards[0].links_mut().next(CARRIER));
+        let text = |item: LinkItem| match item {
+            LinkItem::Batch { .. } => Some("messages"),
+            LinkItem::AwaitStored { .. } => Some("waits"),
+            _ => None,
+        };
+        items.filter_map(text).collect()
+    }
+
+    #[test]
+    fn a_flush_is_answered_when_the_carrier_has_stored_what_came_before_it() {
+        let (mut rig, _, heard) = flushed("a=last");
+        assert_eq!(
+            (heard.as_str(), said(&mut rig)),
+            ("!7", vec!["messages"]),
+            "nothing is confirmed by this rule"
+        );
+        let (mut rig, publisher, heard) = flushed("a=last,confirmed");
+        assert_eq!((heard.as_str(), said(&mut rig)), ("", vec!["messages", "waits"]));
+        assert!(rig.shards[0].sessions().is_held(publisher));
+        rig.shards[0].on_link(CARRIER, LinkItem::Release { publisher });
+        assert_eq!(rig.hears(0, publisher), "!7");
+    }
+
+    #[test]
+    fn a_flush_of_what_is_not_stored_ends_its_session() {
+        let (mut rig, publisher, _) = flushed("a=last,confirmed");
+        rig.shards[0].on_link(CARRIER, LinkItem::Unstored { publisher });
+        let heard = rig.hears(0, publisher);
+        assert!(heard.ends_with("not_stored") && !heard.contains("!7"), "{heard}");
+        let (mut rig, publisher, _) = flushed("a=last,confirmed");
+        rig.shards[0].on_link(CARRIER, LinkItem::Release { publisher });
+        assert_eq!(rig.hears(0, publisher), "!7");
+        rig.shards[0].base.note_given_up(3);
+        rig.say(0, publisher, &[Frame::Flush { request: 8 }]);
+        assert!(rig.hears(0, publisher).ends_with("not_stored"), "it may have said some of these");
     }
 }

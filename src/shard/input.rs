@@ -369,6 +369,7 @@ impl Shard {
                 }
             }
             LinkItem::Hold { publisher } => base.hold(Origin::Here(publisher)),
+            LinkItem::Unstored { publisher } => base.on_unstored(publisher),
             LinkItem::Release { publisher } => base.release(&[Origin::Here(publisher)]),
             LinkItem::Interest { seq, filter, wanted } => {
                 self.membership.on_interest(base, demand, (from, &filter, wanted));
@@ -382,9 +383,7 @@ impl Shard {
                 self.starts.on_confirmed(base, (&mut self.membership, demand));
             }
             LinkItem::Fence { seq, kept_at } => {
-                if let Some(log) = base.log.as_mut().filter(|_| kept_at > 0) {
-                    log.on_time_of_other(kept_at);
-                }
+                base.on_time_of_other(kept_at);
                 base.tell_seen(from, seq);
             }
             LinkItem::Watch { watch, topic } => {
@@ -405,11 +404,15 @@ impl Shard {
                 self.moves.on_cut(base, (&mut self.membership, demand), (from, &cut));
                 note_arrivals(self);
             }
+            LinkItem::Mark(mark) => {
+                self.starts.on_mark(base, (&mut self.membership, demand), (from, &mark));
+            }
+            LinkItem::Keep { batch, age } => base.keep_far(from, &batch, age),
             LinkItem::LastBatch => {
                 base.links.end(from);
                 base.farewell_when_drained();
             }
-            LinkItem::Doubted => unreachable!("shards say this to carriers"),
+            LinkItem::Doubted | LinkItem::AwaitStored { .. } => unreachable!("shards say this to carriers"),
             LinkItem::Owed(owed) => base.links.owes(from, owed),
             LinkItem::ToShard(item) => {
                 let from = base.links.shard(from);

@@ -63,6 +63,12 @@ impl Links {
         ShardId(neighbour.0)
     }
 
+    /// The carriers among the neighbours.
+    pub(super) fn carriers(&self) -> impl Iterator<Item = Neighbour> + use<> {
+        let shards = self.shards;
+        self.neighbours().filter(move |neighbour| neighbour.0 >= shards)
+    }
+
     /// The shard whose links these are.
     pub fn me(&self) -> ShardId {
         self.me
@@ -197,25 +203,19 @@ impl Links {
         self.to(carrier).owed = Some(owed);
     }
 
-    /// The carriers of this broker.
-    pub(super) fn far_sides(&self) -> impl Iterator<Item = Neighbour> + use<> {
-        let shards = self.shards;
-        self.neighbours().filter(move |neighbour| neighbour.0 >= shards)
-    }
-
-    fn carriers(&self) -> &[Link] {
+    fn carrier_links(&self) -> &[Link] {
         &self.links[usize::from(self.shards)..]
     }
 
     /// True if no carrier has messages left for its far end. The first shard waits for that, and no other is told.
     pub fn carriers_are_done(&self) -> bool {
         let is_done = |link: &Link| link.owed.is_some_and(|owed| owed.bytes == 0);
-        self.me != ShardId(0) || self.carriers().iter().all(is_done)
+        self.me != ShardId(0) || self.carrier_links().iter().all(is_done)
     }
 
     /// The messages that the far ends of all carriers have not confirmed, as far as the carriers have said so.
     pub fn owed(&self) -> Owed {
-        let said = self.carriers().iter().filter_map(|link| link.owed);
+        let said = self.carrier_links().iter().filter_map(|link| link.owed);
         said.fold(Owed::default(), |sum, owed| Owed {
             messages: sum.messages + owed.messages,
             bytes: sum.bytes + owed.bytes,

@@ -475,6 +475,7 @@ fn may_move(session: &SessionState, now: MonotonicNs) -> bool {
         && session.news.is_none()
         && session.successors.is_none()
         && session.flushes.is_empty()
+        && !session.is_short
         && session.strikes.are_over(now)
         && !session.awaits_room
         && (session.joining, session.held_by, session.watches) == (0, 0, 0)

@@ -120,7 +120,8 @@ fn publish_to_neighbours(
     for (neighbour, batch) in deliveries.to_neighbours(bytes, messages) {
         base.send_link(neighbour, LinkItem::Batch { batch, publisher });
         if base.links.is_carrier(neighbour) {
-            base.counters.carrier_given_up += base.links.bound(neighbour);
+            let given_up = base.links.bound(neighbour);
+            base.note_given_up(given_up);
         } else {
             base.hold_if_backed_up(neighbour, origin);
         }

@@ -377,7 +377,7 @@ impl Publishers {
             return;
         }
         let lease = self.registry().lease();
-        for carrier in base.links.far_sides() {
+        for carrier in base.links.carriers() {
             base.send_link(carrier, LinkItem::Registry { change: change.clone(), lease });
         }
     }

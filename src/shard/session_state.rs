@@ -117,6 +117,8 @@ pub(super) struct SessionState {
     pub(super) holds: Vec<Origin>,
     /// Flushes to answer when nothing holds it any more.
     pub(super) flushes: Vec<RequestId>,
+    /// Messages that it may have said were given up on their way to a carrier.
+    pub(super) is_short: bool,
     /// News of direct publishers, if it asks for them.
     pub(super) news: Option<Box<News>>,
     /// It has registered a direct publisher.
@@ -170,6 +172,7 @@ impl SessionState {
             held_by: 0,
             holds: Vec::new(),
             flushes: Vec::new(),
+            is_short: false,
             news: None,
             registers: false,
             watches: 0,

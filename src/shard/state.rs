@@ -13,7 +13,7 @@ use super::config::ShardConfig;
 use super::deadlines::Deadlines;
 use super::demand::Demand;
 use super::door::Door;
-use super::history::Starts;
+use super::history::{Log, Starts};
 use super::joins::Joins;
 use super::judgement::{Consequence, Judgement};
 use super::kind::Kind;
@@ -408,7 +408,7 @@ impl Shard {
         self.membership.audit(&self.base, &self.demand);
         self.moves.audit(&self.base);
         self.starts.audit(&self.base);
-        self.base.log.iter().for_each(|log| log.audit());
+        self.base.logs().for_each(Log::audit);
         assert_eq!(self.watches.own_count(), self.base.sessions.watches(), "watches are their sessions'");
     }
 }

@@ -342,6 +342,16 @@ engine_metrics! {
     Counter ENGINE_WORDS_DROPPED: "corecast_engine_words_dropped_total", Count;
     /// Times that the client of the engine had no room for what had arrived; it is told as missing.
     Counter ENGINE_OVERFLOWS: "corecast_engine_overflows_total", Count;
+    /// Messages of publishers of this broker that the engine has confirmed to have stored.
+    Counter ENGINE_STORED: "corecast_engine_stored_total", Count;
+    /// Messages of publishers of this broker that were to be stored and will not be: for want of room, or too long.
+    Counter ENGINE_UNSTORED: "corecast_engine_unstored_total", Count;
+    /// Messages that the engine has refused to store, each time; they are tried again.
+    Counter ENGINE_STORE_REFUSED: "corecast_engine_store_refused_total", Count;
+    /// Messages that were loaded from the engine as this broker started.
+    Counter ENGINE_LOADED: "corecast_engine_loaded_total", Count;
+    /// 1 when all history that was stored is here, 0 before that, and for good if it could not be loaded.
+    Gauge ENGINE_HAS_HISTORY: "corecast_engine_has_history", Count;
 }
 
 /// Metrics of the whole process, and those with labels that are not known beforehand.
@@ -364,6 +374,11 @@ pub const PROCESS_METRICS: &[Metric] = &[
     ENGINE_JUNK,
     ENGINE_WORDS_DROPPED,
     ENGINE_OVERFLOWS,
+    ENGINE_STORED,
+    ENGINE_UNSTORED,
+    ENGINE_STORE_REFUSED,
+    ENGINE_LOADED,
+    ENGINE_HAS_HISTORY,
     LOG_LINES_DROPPED,
     OPEN_FILES,
     OPEN_FILES_MAX,

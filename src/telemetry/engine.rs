@@ -5,9 +5,10 @@ use std::time::Duration;
 use metrics::{counter, gauge};
 
 use super::counters::{
-    ENGINE_BEHIND, ENGINE_BUFFER_BYTES, ENGINE_CONNECTED, ENGINE_CONNECTS, ENGINE_GIVEN_UP, ENGINE_JUNK,
-    ENGINE_LOSSES, ENGINE_MISSING, ENGINE_OVERFLOWS, ENGINE_OVERRUN, ENGINE_PEERS, ENGINE_RECEIVED,
-    ENGINE_ROUND_TRIP, ENGINE_SENT, ENGINE_TOO_LARGE, ENGINE_UNKNOWN_GAPS, ENGINE_WORDS_DROPPED,
+    ENGINE_BEHIND, ENGINE_BUFFER_BYTES, ENGINE_CONNECTED, ENGINE_CONNECTS, ENGINE_GIVEN_UP,
+    ENGINE_HAS_HISTORY, ENGINE_JUNK, ENGINE_LOADED, ENGINE_LOSSES, ENGINE_MISSING, ENGINE_OVERFLOWS,
+    ENGINE_OVERRUN, ENGINE_PEERS, ENGINE_RECEIVED, ENGINE_ROUND_TRIP, ENGINE_SENT, ENGINE_STORE_REFUSED,
+    ENGINE_STORED, ENGINE_TOO_LARGE, ENGINE_UNKNOWN_GAPS, ENGINE_UNSTORED, ENGINE_WORDS_DROPPED,
 };
 
 /// The figures of an engine, which its task keeps and exports.
@@ -33,6 +34,15 @@ pub(crate) struct EngineFigures {
     pub(crate) junk: u64,
     pub(crate) words_dropped: u64,
     pub(crate) overflows: u64,
+    /// Messages of history, as their metrics say.
+    pub(crate) stored: u64,
+    pub(crate) unstored: u64,
+    pub(crate) store_refused: u64,
+    pub(crate) loaded: u64,
+    /// All that was stored is here.
+    pub(crate) has_history: bool,
+    /// It is not, and will not be.
+    pub(crate) history_is_late: bool,
 }
 
 impl EngineFigures {
@@ -55,5 +65,10 @@ impl EngineFigures {
         counter!(ENGINE_JUNK.name).absolute(self.junk);
         counter!(ENGINE_WORDS_DROPPED.name).absolute(self.words_dropped);
         counter!(ENGINE_OVERFLOWS.name).absolute(self.overflows);
+        counter!(ENGINE_STORED.name).absolute(self.stored);
+        counter!(ENGINE_UNSTORED.name).absolute(self.unstored);
+        counter!(ENGINE_STORE_REFUSED.name).absolute(self.store_refused);
+        counter!(ENGINE_LOADED.name).absolute(self.loaded);
+        gauge!(ENGINE_HAS_HISTORY.name).set(f64::from(u8::from(self.has_history)));
     }
 }

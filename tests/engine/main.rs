@@ -8,12 +8,14 @@
 mod broker_process;
 mod delivery;
 mod direct;
+mod history;
 mod nats_server;
 #[path = "../one_thread/mod.rs"]
 mod one_thread;
 mod options;
 mod oracle;
 mod servers;
+mod stored;
 mod trouble;
 #[path = "../watchdog/mod.rs"]
 mod watchdog;

@@ -50,6 +50,14 @@ impl NatsServer {
         Some(server)
     }
 
+    /// One with JetStream, which keeps what it stores over restarts.
+    pub(crate) fn with_jetstream() -> Option<NatsServer> {
+        let mut server = Self::at_rest()?;
+        server.configure(&format!("jetstream {{ store_dir: {:?} }}", server.dir.path().join("stored")));
+        server.start_again();
+        Some(server)
+    }
+
     /// One that does not run yet.
     pub(crate) fn at_rest() -> Option<NatsServer> {
         let known = Command::new(program()).arg("--version").stdout(Stdio::null()).status();
@@ -71,7 +79,7 @@ impl NatsServer {
         std::fs::write(self.dir.path().join("conf"), text).expect("a file");
     }
 
-    /// Starts it, with nothing that it knew before.
+    /// Starts it, with nothing that it knew before but what it has stored.
     pub(crate) fn start_again(&mut self) {
         assert!(self.child.is_none(), "it runs");
         let log = std::fs::File::create(self.dir.path().join("log")).expect("a log file");

@@ -2,10 +2,13 @@
 //! state.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::crossing;
+use super::head::TopicPlace;
 use super::heard::{Footing, HeardPositions, Missing, Standing};
 use super::landings::{Landed, Landing, Landings};
 use crate::carrier::near::Near;
@@ -43,9 +46,7 @@ impl WayIn {
     /// Takes something on a topic that is wanted here. `footing` tells that of subscriptions with its broker.
     pub(super) fn take(&mut self, landing: Landing, footing: impl Fn(&[u8]) -> Footing) {
         if self.is_over() && matches!(landing.what, Landed::Messages(_)) {
-            // As if it had been lost: whatever comes next shows it.
-            self.arrived.overrun += landing.count;
-            return;
+            return self.overrun(&landing);
         }
         match self.judge(&landing, &footing) {
             Standing::Next => {
@@ -69,6 +70,11 @@ impl WayIn {
                 }
             }
         }
+    }
+
+    /// Drops something for want of room, as if it had been lost: whatever comes next shows it.
+    pub(super) fn overrun(&mut self, landing: &Landing) {
+        self.arrived.overrun += landing.count;
     }
 
     /// True if more waits for shards than should.
@@ -164,6 +170,33 @@ impl WayIn {
         if missing.messages > 0 && has_notice {
             self.land(crossing::gap(topic, Some(missing.messages)));
         }
+    }
+
+    /// A topic of a broker of which nothing is known begins at this place.
+    pub(super) fn begin_at(&mut self, (start, topic): (u64, &Bytes), place: TopicPlace) {
+        self.heard.begin_at((start, topic), place);
+    }
+
+    /// The place at which a topic of this broker goes on, if something of it has come.
+    pub(super) fn next_of(&self, start: u64, topic: &[u8]) -> Option<TopicPlace> {
+        self.heard.next_of(start, topic)
+    }
+
+    /// Goes on from what another way in has taken; so many of its messages have just come.
+    pub(super) fn adopt(&mut self, other: WayIn, received: u64) {
+        self.arrived.received += received;
+        self.heard.adopt(other.heard);
+    }
+
+    /// Forgets all brokers but these.
+    pub(super) fn retain_origins(&mut self, is_here: impl Fn(u64) -> bool) {
+        self.heard.retain_origins(is_here);
+    }
+
+    /// Has all that was taken kept, which was said so long ago: nobody hears it now.
+    pub(super) fn keep(&mut self, near: &mut Near, age: Duration) {
+        self.landed_bytes = 0;
+        self.landed.drain(..).for_each(|batch| near.keep_batch(Arc::new(batch), age));
     }
 
     fn land(&mut self, batch: Batch) {

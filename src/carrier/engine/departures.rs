@@ -6,20 +6,25 @@ use std::rc::Rc;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::EngineOrder;
 use super::buffer::{Buffer, WaitingCrossing};
 use super::head::{HeadKind, PayloadHead, TopicPlace};
 use super::positions::Positions;
 use super::probe::{Due, Probes};
+use super::stores::{Settled, StoreCounts, Stores};
 use super::subject::Subjects;
 use super::word::ToldPosition;
 use crate::fanout::{Batch, Chunk, Cutter, Encoding, Fanout, Target, Turn, route_key};
-use crate::ids::GroupId;
+use crate::ids::{GroupId, SessionId, ShardId};
 use crate::limits::{ENGINE_CROSSING_BYTES_MAX, ENGINE_HEAD_BYTES, ENGINE_PROBES_PER_TICK, TOPIC_BYTES_MAX};
 use crate::topic::{Filter, FilterSet};
 use crate::wire::{Frame, splitter};
 
 /// All other brokers, as the router knows them.
 const FAR: Target = Target::Group(GroupId(0));
+
+/// The publisher that has said something, and when.
+type Said = ((ShardId, SessionId), MonotonicNs);
 
 /// Messages, as the way out has seen them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -40,6 +45,9 @@ pub(super) struct WayOut {
     allowed: Option<FilterSet>,
     /// The filters of other brokers.
     fanout: Fanout,
+    /// The same, and those of what is stored, if anything is.
+    all: Option<Fanout>,
+    stores: Stores,
     positions: Positions,
     probes: Probes,
     buffer: Buffer,
@@ -55,8 +63,13 @@ impl WayOut {
         start: u64,
         subjects: Subjects,
         (allowed, buffer_bytes_max): (Option<FilterSet>, usize),
+        stores: Stores,
     ) -> Self {
+        let mut all = Fanout::default();
+        stores.filters().for_each(|filter| _ = all.file(filter, FAR));
         WayOut {
+            all: (!stores.are_none()).then_some(all),
+            stores,
             start,
             subjects,
             allowed,
@@ -83,11 +96,44 @@ impl WayOut {
 
     /// Adds a filter that some other broker wants, or removes it.
     pub(super) fn want(&mut self, filter: &Filter, wanted: bool) {
-        if wanted {
-            self.fanout.file(filter, FAR)
-        } else {
-            self.fanout.unfile(filter, FAR)
-        };
+        let of_all = self.all.as_mut().filter(|_| !self.stores.filters().any(|stored| stored == filter));
+        for fanout in std::iter::once(&mut self.fanout).chain(of_all) {
+            if wanted {
+                fanout.file(filter, FAR);
+            } else {
+                fanout.unfile(filter, FAR);
+            }
+        }
+    }
+
+    /// True if messages for this filter are stored, whoever wants them.
+    pub(super) fn stores(&self, filter: &Filter) -> bool {
+        self.stores.filters().any(|stored| stored == filter)
+    }
+
+    /// A publisher of a shard waits until all that the shard has said before is stored.
+    pub(super) fn wait_for_stores(&mut self, shard: ShardId, publisher: SessionId) {
+        self.stores.wait(shard, publisher);
+    }
+
+    /// Takes the news for publishers that have waited so.
+    pub(super) fn take_settled(&mut self) -> Vec<Settled> {
+        self.stores.take_settled()
+    }
+
+    /// Takes the next order to store something, if there is one now.
+    pub(super) fn next_store(&mut self, now: MonotonicNs) -> Option<EngineOrder> {
+        self.stores.next_order(&self.subjects, (self.payload_bytes_max, now))
+    }
+
+    /// Notes the answer to such an order.
+    pub(super) fn on_store_answer(&mut self, number: u64, is_stored: bool, now: MonotonicNs) {
+        self.stores.on_answer(number, is_stored, now);
+    }
+
+    /// Messages that were stored.
+    pub(super) fn store_counts(&self) -> StoreCounts {
+        self.stores.counts()
     }
 
     fn is_wanted(fanout: &mut Fanout, topic: &[u8]) -> bool {
@@ -95,27 +141,34 @@ impl WayOut {
     }
 
     /// Queues the messages of a batch that other brokers want. Returns where the counts of topics ended that are forgotten.
-    pub(super) fn offer(&mut self, batch: &Batch, now: MonotonicNs) -> Vec<ToldPosition> {
+    pub(super) fn offer(
+        &mut self,
+        batch: &Batch,
+        by: (ShardId, SessionId),
+        now: MonotonicNs,
+    ) -> Vec<ToldPosition> {
         let messages = batch.spans.messages();
         // Batches are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
-        let deliveries = self.fanout.route((&batch.bytes, messages), false, &mut turn, None);
+        let fanout = self.all.as_mut().unwrap_or(&mut self.fanout);
+        let deliveries = fanout.route((&batch.bytes, messages), false, &mut turn, None);
         let mut cutter = Cutter::new(&batch.bytes, messages, &deliveries);
-        let mut chunks = self.fanout.memory_of_chunks();
+        let mut chunks = fanout.memory_of_chunks();
         let mut ended = Vec::new();
         for to in &deliveries.groups {
             cutter.cut(to, Encoding::NativeRuns, &mut chunks);
             for chunk in &chunks {
-                self.offer_chunk(chunk, now, &mut ended);
+                self.offer_chunk(chunk, (by, now), &mut ended);
             }
         }
-        self.fanout.recycle_chunks(chunks);
-        self.fanout.recycle(deliveries);
+        let fanout = self.all.as_mut().unwrap_or(&mut self.fanout);
+        fanout.recycle_chunks(chunks);
+        fanout.recycle(deliveries);
         ended
     }
 
     /// Makes crossings of a chunk: consecutive frames of one topic.
-    fn offer_chunk(&mut self, chunk: &Rc<Chunk>, now: MonotonicNs, ended: &mut Vec<ToldPosition>) {
+    fn offer_chunk(&mut self, chunk: &Rc<Chunk>, said: Said, ended: &mut Vec<ToldPosition>) {
         let bytes = &chunk.bytes;
         let crossing_bytes_max =
             ENGINE_CROSSING_BYTES_MAX.min(self.payload_bytes_max.saturating_sub(ENGINE_HEAD_BYTES));
@@ -129,7 +182,7 @@ impl WayOut {
             let goes_on = (stretch.topic, stretch.is_long) == (topic, is_long)
                 && length + frame_bytes.len() <= crossing_bytes_max;
             if !goes_on {
-                self.cross(bytes, &stretch, now, ended);
+                self.cross(bytes, &stretch, said, ended);
                 stretch = Stretch { topic, is_long, start: at, ..Stretch::default() };
             }
             at += frame_bytes.len();
@@ -139,14 +192,14 @@ impl WayOut {
                 stretch.missed = stretch.missed.saturating_add(missed);
             }
         }
-        self.cross(bytes, &stretch, now, ended);
+        self.cross(bytes, &stretch, said, ended);
     }
 
     fn cross(
         &mut self,
         bytes: &Bytes,
         stretch: &Stretch<'_>,
-        now: MonotonicNs,
+        (by, now): Said,
         ended: &mut Vec<ToldPosition>,
     ) {
         let Stretch { topic, start, end, messages, missed, .. } = *stretch;
@@ -168,8 +221,16 @@ impl WayOut {
         let count = u32::try_from(messages).expect("a crossing has few messages");
         PayloadHead { kind: HeadKind::Crossing, start: self.start, place, count }.write(&mut payload);
         payload.extend_from_slice(&bytes[start..end]);
+        let payload = Bytes::from(payload);
         let end = TopicPlace { position: place.position + messages, ..place };
-        for given_up in self.buffer.push(WaitingCrossing { topic, end, payload: payload.into(), messages }) {
+        if let Some(rule) = self.stores.rule_of(&topic) {
+            self.stores.push((rule, by), (topic.clone(), payload.clone()), messages);
+            // Nobody else hears it, and nothing before it is still to leave.
+            if !Self::is_wanted(&mut self.fanout, &topic) && self.positions.has_left(&topic, place) {
+                return self.positions.leave(&topic, end);
+            }
+        }
+        for given_up in self.buffer.push(WaitingCrossing { topic, end, payload, messages }) {
             self.departed.given_up += given_up.messages;
             self.positions.leave(&given_up.topic, given_up.end);
         }
@@ -238,6 +299,7 @@ impl WayOut {
     /// connection before may be lost.
     pub(super) fn on_connected(&mut self, payload_bytes_max: usize, now: MonotonicNs) {
         self.payload_bytes_max = payload_bytes_max;
+        self.stores.on_connected();
         self.probes.clear();
         for (topic, sent) in self.positions.iter_mut() {
             self.probes.plan(topic, &mut sent.plan, now);
@@ -279,16 +341,17 @@ impl WayOut {
     /// Time goes on by some ticks of a shard: routes that no message asks for are forgotten.
     pub(super) fn forget_unused_routes(&mut self, ticks: usize) {
         self.fanout.forget_unused(ticks);
+        self.all.iter_mut().for_each(|all| _ = all.forget_unused(ticks));
     }
 
-    /// Messages that wait to leave.
+    /// Messages that wait to leave, or to be stored.
     pub(super) fn waiting_messages(&self) -> u64 {
-        self.buffer.messages()
+        self.buffer.messages() + self.stores.waiting_messages()
     }
 
-    /// Memory of what waits to leave, in bytes.
+    /// Memory of what waits to leave, or to be stored, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
-        self.buffer.held_bytes()
+        self.buffer.held_bytes() + self.stores.held_bytes()
     }
 
     /// The number of topics whose positions are kept.

@@ -191,6 +191,33 @@ impl HeardPositions {
         }
     }
 
+    /// A topic of which nothing is known begins at this place: what was before it is not missed.
+    pub(super) fn begin_at(&mut self, (start, topic): (u64, &Bytes), place: TopicPlace) {
+        if self.next_of(start, topic).is_none() {
+            self.take((start, topic), (place, 0), (false, Footing::Confirmed));
+        }
+    }
+
+    /// Takes over what another table knows, as far as it is not known here: what is missing behind that is told.
+    pub(super) fn adopt(&mut self, other: HeardPositions) {
+        for (start, HeardOrigin { young, old, has_forgotten }) in other.origins {
+            self.origins.entry(start).or_default().has_forgotten |= has_forgotten;
+            for (topic, heard) in old.into_iter().chain(young) {
+                if self.next_of(start, &topic).is_none() {
+                    let HeardTopic { next, has_ended, .. } = heard;
+                    self.take((start, &topic), (next, 0), (has_ended, Footing::Confirmed));
+                }
+            }
+        }
+    }
+
+    /// Forgets all brokers but these.
+    pub(super) fn retain_origins(&mut self, is_here: impl Fn(u64) -> bool) {
+        self.origins.retain(|start, _| is_here(*start));
+        self.young = self.origins.values().map(|origin| origin.young.len()).sum();
+        give_back(&mut self.origins);
+    }
+
     fn grow_old(&mut self) {
         self.young = 0;
         for origin in self.origins.values_mut() {
@@ -330,6 +357,24 @@ mod tests {
         let left = heard.topics_of(0);
         assert_eq!(heard.drop_origin(0).len(), left);
         assert_eq!((heard.topics_of(0), heard.young), (0, heard.origins[&1].young.len()));
+    }
+
+    #[test]
+    fn what_another_table_knows_is_taken_over_and_of_brokers_that_are_not_here_forgotten() {
+        let (mut heard, mut other) = (HeardPositions::default(), HeardPositions::default());
+        heard.take((A, &topic()), (place(4, 9), 1), (false, Footing::Answered));
+        for (start, position) in [(A, 5), (A + 1, 7)] {
+            other.take((start, &topic()), (place(4, position), 1), (false, Footing::Answered));
+        }
+        heard.adopt(other);
+        assert_eq!(standing(&heard, place(4, 9), 1), Standing::Behind, "it is known better here");
+        let judge = |heard: &HeardPositions, position| {
+            heard.judge((A + 1, b"a"), (place(4, position), 1), || Footing::Confirmed)
+        };
+        assert_eq!([judge(&heard, 7), judge(&heard, 8)], [Standing::Behind, Standing::Next]);
+        assert_eq!(judge(&heard, 11), hole(3, false));
+        heard.retain_origins(|start| start == A);
+        assert_eq!((heard.topics_of(A), heard.topics_of(A + 1), heard.young), (1, 0, 1));
     }
 
     #[test]

@@ -108,15 +108,16 @@ impl OwnInterest {
         orders
     }
 
-    /// Few filters are left: the others are told of each again.
+    /// Few filters are left: the others are told of each again. They never cease to send what these match, so none of them waits for
+    /// another answer: it counts from that on by which everything was wanted.
     fn end_everything(&mut self, change: u64, subjects: &Subjects) -> Vec<EngineOrder> {
         let mut orders = Vec::new();
+        let Some(since) = self.everything.take() else { return orders };
         let untold = self.wanted.iter().filter(|(_, wanted)| !wanted.is_told);
         for filter in untold.map(|(filter, _)| filter.clone()).collect::<Vec<_>>() {
-            self.wanted.insert(filter.clone(), WantedFilter { since: change, is_told: true });
+            self.wanted.insert(filter.clone(), WantedFilter { since, is_told: true });
             orders.extend(self.tell((filter, true), change, subjects));
         }
-        self.everything = None;
         orders.extend(self.tell((all(), false), change, subjects));
         orders
     }
@@ -290,6 +291,8 @@ mod tests {
         let told = act(&mut interest, "3", false);
         assert_eq!(told, format!("-3 +5 -{}", all().text()), "what replaces it comes first");
         assert!(!interest.is_of_everything());
+        assert_eq!(interest.footing(b"5", (6, 0)), Footing::Answered, "it was wanted all the time");
+        assert_eq!(interest.footing(b"5", (4, 5)), Footing::Confirmed);
         for pattern in ["a.*", "b.*", "c.*"] {
             act(&mut interest, pattern, true);
         }

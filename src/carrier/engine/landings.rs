@@ -32,12 +32,12 @@ pub(super) enum Landed {
 }
 
 impl Landing {
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         let is_word = matches!(self.what, Landed::Word(_));
         (self.start, self.topic.clone(), self.place, is_word)
     }
 
-    fn held_bytes(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         let bytes = match &self.what {
             Landed::Messages(batches) => batches.iter().map(|batch| batch.bytes.len()).sum(),
             Landed::Word(_) => self.topic.len(),
@@ -47,7 +47,7 @@ impl Landing {
 }
 
 /// Broker, topic, place, and whether it is a word.
-type Key = (u64, Bytes, TopicPlace, bool);
+pub(super) type Key = (u64, Bytes, TopicPlace, bool);
 
 /// All that waits.
 #[derive(Default)]

@@ -21,6 +21,8 @@
 //! | `registrations` | direct publishers of this broker and of the others: such a list |
 //! | `watching`, `counting` | counts of subscribers that shards ask of other brokers, by such a list, and these of the shards |
 //! | `departures` | the way out: positions that were sent (`positions`), when they are told again (`probe`), what waits (`buffer`) |
+//! | `stores`, `store_ask` | messages on their way into stores of history; what stores are asked |
+//! | `loading`, `sorting` | history that comes back from there as the broker starts; its messages, until they are in order |
 //! | `arrivals` | the way in: positions that were heard (`heard`), holes that wait for a look (`landings`) |
 //!
 //! Its connection is `broker/nats.rs`, with the feature `nats`; simulations have another.
@@ -38,19 +40,26 @@ mod heard;
 mod interest;
 mod landings;
 mod lists;
+mod loading;
 mod peers;
 mod positions;
 mod probe;
 mod registrations;
+mod sorting;
 mod state;
+mod store_ask;
+mod stores;
 mod subject;
 mod view;
 mod watching;
 mod word;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 pub use state::Engine;
+pub use store_ask::{StoreAnswer, StoreAsk, StoreBounds, StoreFacts};
 pub use view::{EngineState, PeerView};
 
 use crate::topic::Filter;
@@ -68,6 +77,10 @@ pub struct EngineConfig {
     pub cluster: Box<str>,
     /// Filters of the topics that may cross, both ways. None: all may.
     pub topics: Vec<Filter>,
+    /// Filters of the topics of which history is kept here: they are wanted, whoever subscribes.
+    pub keep: Vec<Filter>,
+    /// Rules whose topics are stored at the engine, and loaded from there as the broker starts. None: nothing is.
+    pub stores: Vec<StoredHistory>,
     /// Most bytes of messages that wait to leave; the oldest are given up.
     pub buffer_bytes_max: usize,
     /// Most filters of which the others are told: with more of them everything is wanted.
@@ -84,6 +97,21 @@ impl EngineConfig {
     pub fn check_cluster(cluster: &str) -> Result<(), String> {
         subject::Subjects::check_cluster(cluster)
     }
+}
+
+/// A rule of what is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredHistory {
+    /// The topics.
+    pub filter: Filter,
+    /// The time for which they are stored.
+    pub age: Duration,
+    /// Most bytes of all of them.
+    pub bytes: u64,
+    /// Most payloads of each topic; `None`: as many as there is room for.
+    pub of_each: Option<u64>,
+    /// A flush of a publisher waits until what it has said is stored.
+    pub is_confirmed: bool,
 }
 
 /// Something to do at the engine. Orders are carried out one after another, on one connection.
@@ -107,6 +135,22 @@ pub enum EngineOrder {
         subject: String,
         /// The payload.
         payload: Bytes,
+    },
+    /// Store a payload, under a subject of a store; the answer says if it is stored.
+    Store {
+        /// The answer carries it.
+        number: u64,
+        /// The subject.
+        subject: String,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// Ask something about a store.
+    Ask {
+        /// The answer carries it.
+        number: u64,
+        /// The question.
+        ask: Box<StoreAsk>,
     },
     /// Find out that all before it has reached the server, by something that only the server can answer.
     RoundTrip {
@@ -139,6 +183,14 @@ pub struct EngineCounts {
     pub junk: u64,
     /// Words that found no room, which brokers repeat.
     pub words_dropped: u64,
+    /// Messages of publishers here that the stores of history have confirmed.
+    pub stored: u64,
+    /// Messages of publishers here that will not be stored.
+    pub unstored: u64,
+    /// Times that a store has refused a message, which is tried again.
+    pub store_refused: u64,
+    /// Messages that were loaded from the stores.
+    pub loaded: u64,
 }
 
 /// Reads a payload as a broker does, and says whether one of this version may have made it: for tests with bad input.

@@ -13,22 +13,28 @@ use super::exchange::Exchange;
 use super::head::{HeadKind, PayloadHead};
 use super::interest::OwnInterest;
 use super::landings::{Landed, Landing};
+use super::loading::{Loaded, Loading};
 use super::peers::{Change, Learned, PeerNews, Peers};
+use super::stores::Stores;
 use super::subject::Subjects;
-use super::view::{EngineState, PeerView};
+use super::view::EngineState;
 use super::word::{EngineWord, ToldPosition};
-use super::{EngineConfig, EngineCounts, EngineOrder};
+use super::{EngineConfig, EngineOrder, StoredHistory};
 use crate::carrier::link_item::{LinkItem, Owed};
 use crate::carrier::near::{Near, Word};
 use crate::ids::ShardId;
 use crate::limits::{ENGINE_BEAT, ENGINE_RETURN_MAX, ENGINE_SETTLE, ENGINE_TICK, TEXT_BYTES_MAX};
 use crate::topic::{Filter, FilterSet};
 
+mod figures;
+mod stored;
+
 /// An answer that waits until shards route by what it answers.
 struct Fenced {
     fence: u64,
     start: u64,
-    to: u64,
+    /// Changes before those that it answers, and with them.
+    of: (u64, u64),
     begun: Vec<Filter>,
 }
 
@@ -42,6 +48,12 @@ pub struct Engine {
     arrivals: WayIn,
     conversation: Conversation,
     exchange: Exchange,
+    /// The history that was stored, until it is here.
+    loading: Option<Box<Loading>>,
+    /// Messages of it, once it is over.
+    loaded: Option<(Loaded, u64)>,
+    /// Up to this time brokers are known by it alone.
+    strangers_until: Option<MonotonicNs>,
     subjects: Subjects,
     connected_at: Option<MonotonicNs>,
     state: EngineState,
@@ -63,14 +75,22 @@ impl Engine {
         let subjects = Subjects::new(&config.cluster);
         let topics = config.topics.iter().cloned();
         let allowed: Option<FilterSet> = (!config.topics.is_empty()).then(|| topics.collect());
-        Engine {
+        let mut engine = Engine {
             near: Near::new(config.shards),
             interest: OwnInterest::new(config.filters_max),
             peers: Peers::default(),
-            departures: WayOut::new(config.start, subjects.clone(), (allowed, config.buffer_bytes_max)),
+            departures: WayOut::new(
+                config.start,
+                subjects.clone(),
+                (allowed, config.buffer_bytes_max),
+                Stores::of(&config.stores),
+            ),
             arrivals: WayIn::default(),
             conversation: Conversation::new(config.start, subjects.clone()),
             exchange: Exchange::new(config.shards),
+            loading: Loading::of(&config.stores, &subjects, now).map(Box::new),
+            loaded: None,
+            strangers_until: None,
             subjects,
             connected_at: None,
             state: EngineState::Away,
@@ -82,15 +102,24 @@ impl Engine {
             round_trips: 0,
             junk: 0,
             config,
+        };
+        for filter in engine.config.keep.clone() {
+            if engine.near.keep(&filter) {
+                engine.on_interest(filter, true);
+            }
         }
+        for StoredHistory { filter, .. } in &engine.config.stores {
+            engine.near.far_wants(filter, true);
+        }
+        engine
     }
 
     /// Takes an item from a shard's link.
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
         match self.near.on_link(from, item) {
             Some(Word::Interest { filter, wanted }) => self.on_interest(filter, wanted),
-            Some(Word::Batch { batch, .. }) => {
-                let ended = self.departures.offer(&batch, self.now);
+            Some(Word::Batch { batch, publisher }) => {
+                let ended = self.departures.offer(&batch, (from, publisher), self.now);
                 self.conversation.say_positions(ended, None);
             }
             Some(Word::Watch { watch, topic }) => {
@@ -98,6 +127,7 @@ impl Engine {
                 self.exchange.on_watch((from, watch), (topic, stays), &mut self.near);
             }
             Some(Word::Doubted) => self.departures.doubt_all(self.now),
+            Some(Word::AwaitStored { publisher }) => self.departures.wait_for_stores(from, publisher),
             Some(Word::Unwatch { watch }) => self.exchange.on_unwatch((from, watch)),
             Some(Word::Count { watch, count }) => self.exchange.on_count(from, (watch, count), &self.near),
             Some(Word::Registry { change, lease }) => self.exchange.on_registry(&change, lease),
@@ -146,6 +176,7 @@ impl Engine {
         self.round_trip = None;
         self.peers.on_connected(now);
         self.departures.on_connected(payload_bytes_max, now);
+        self.loading.iter_mut().for_each(|loading| loading.on_connected());
         self.conversation.reset(true);
         let start = self.config.start;
         for subject in [self.subjects.words_to(start), self.subjects.words_to_all()] {
@@ -193,6 +224,14 @@ impl Engine {
             }
         }
         if let Some(order) = self.conversation.next() {
+            return Some(order);
+        }
+        if !self.near.is_backed_up()
+            && let Some(order) = self.loading.as_mut().and_then(|loading| loading.next_order(self.now))
+        {
+            return Some(order);
+        }
+        if let Some(order) = self.departures.next_store(self.now) {
             return Some(order);
         }
         if self.state == EngineState::Connected
@@ -268,7 +307,11 @@ impl Engine {
         let (start, topic) = (landing.start, &landing.topic);
         let is_wanted = self.arrivals.is_firm(start, topic)
             || self.departures.allows(topic) && (self.interest.is_of_everything() || self.near.wants(topic));
-        if is_wanted {
+        if let Some(loading) = self.loading.as_mut().filter(|loading| is_wanted && loading.holds(topic)) {
+            if let Some(landing) = loading.hold(landing) {
+                self.arrivals.overrun(&landing);
+            }
+        } else if is_wanted {
             let seen = self.peers.get(start).map_or(0, |peer| peer.seen);
             let (interest, known) = (&self.interest, (seen, self.near.confirmed()));
             self.arrivals.take(landing, |topic| interest.footing(topic, known));
@@ -280,18 +323,19 @@ impl Engine {
             EngineWord::Hello { name, have, is_reply } => self.on_hello(start, name, (have, is_reply)),
             EngineWord::Interest { from, to, changes } => {
                 let learned = self.peers.on_changes(start, (from, to), changes);
-                self.learn(start, to, learned);
+                self.learn(start, (from, to), learned);
             }
             EngineWord::Restated { to, part, is_last, filters } => {
                 let learned = self.peers.on_restated(start, (to, part, is_last), filters);
-                self.learn(start, to, learned);
+                self.learn(start, (0, to), learned);
             }
-            EngineWord::Seen { to, parts } => {
+            EngineWord::Seen { from, to, parts } => {
                 if to > self.near.changes() {
                     return None;
                 }
                 let peer = self.peers.get_mut(start)?;
-                if peer.has_answer(to, parts) {
+                // One whose answer was lost is not made good by the next: from where on its topics are whole is not known.
+                if peer.has_answer(to, parts) && from <= peer.seen {
                     peer.seen = peer.seen.max(to);
                 }
             }
@@ -363,7 +407,7 @@ impl Engine {
         self.settle();
     }
 
-    fn learn(&mut self, start: u64, to: u64, learned: Learned) {
+    fn learn(&mut self, start: u64, of: (u64, u64), learned: Learned) {
         match learned {
             Learned::Nothing => {}
             Learned::Lost => self.conversation.say_to(start, &EngineWord::Ask),
@@ -372,7 +416,7 @@ impl Engine {
                 self.fences += 1;
                 let fence = self.fences;
                 self.near.far_fence(fence);
-                self.fenced.push_back(Fenced { fence, start, to, begun: change.begun });
+                self.fenced.push_back(Fenced { fence, start, of, begun: change.begun });
             }
         }
     }
@@ -380,7 +424,9 @@ impl Engine {
     fn apply(&mut self, change: &Change) {
         for (filter, wanted) in &change.first_or_last {
             self.departures.want(filter, *wanted);
-            self.near.far_wants(filter, *wanted);
+            if !self.departures.stores(filter) {
+                self.near.far_wants(filter, *wanted);
+            }
         }
     }
 
@@ -388,10 +434,11 @@ impl Engine {
     fn answer(&mut self) {
         let Some(in_force) = self.near.next_fence() else { return };
         while self.fenced.front().is_some_and(|fenced| fenced.fence <= in_force) {
-            let Fenced { start, to, begun, .. } = self.fenced.pop_front().expect("it was just seen");
+            let Fenced { start, of: (from, to), begun, .. } =
+                self.fenced.pop_front().expect("it was just seen");
             let told = self.departures.of(&begun);
             let parts = self.conversation.say_positions(told, Some((start, to)));
-            self.conversation.say_to(start, &EngineWord::Seen { to, parts });
+            self.conversation.say_to(start, &EngineWord::Seen { from, to, parts });
         }
     }
 
@@ -417,6 +464,7 @@ impl Engine {
         let ticks = (ENGINE_TICK.as_millis() / TICK.as_millis()) as usize;
         self.near.forget_unused_routes(ticks);
         self.departures.forget_unused_routes(ticks);
+        self.loading.iter_mut().for_each(|loading| loading.on_tick(now));
         if self.state != EngineState::Away {
             self.settle();
             let (is_news, gone) = self.peers.on_tick(now);
@@ -461,8 +509,10 @@ impl Engine {
 
     /// Does what any event may have made possible.
     fn go_on(&mut self) {
+        self.load();
         self.confirm();
         self.answer();
+        self.tell_settled();
         self.arrivals.go_on(&mut self.near);
         if self.near.has_ended() {
             self.near.tell_owed(self.owed());
@@ -478,7 +528,12 @@ impl Engine {
             Some(connected_at) if self.now < connected_at + ENGINE_SETTLE => return,
             Some(_) => self.peers.confirmed().unwrap_or(all),
         };
-        self.near.far_saw(known);
+        match &mut self.loading {
+            None => self.near.far_saw(known),
+            // Nobody begins to hear before it is here.
+            Some(loading) if self.connected_at.is_some() && known >= all => loading.on_in_force(),
+            Some(_) => {}
+        }
     }
 
     fn owed(&self) -> Owed {
@@ -531,44 +586,8 @@ impl Engine {
         self.near.is_idle()
     }
 
-    /// Memory of what waits on its way out and in, in bytes.
-    pub fn held_bytes(&self) -> usize {
-        self.departures.held_bytes() + self.arrivals.held_bytes() + self.conversation.held_bytes()
-    }
-
     /// The state of the connection.
     pub fn state(&self) -> EngineState {
         self.state
-    }
-
-    /// Filters that this broker wants, and topics of its publishers whose positions it keeps.
-    pub fn sizes(&self) -> (usize, usize) {
-        (self.interest.len(), self.departures.topics())
-    }
-
-    /// The counts of messages that have crossed, and of those that have not.
-    pub fn counts(&self) -> EngineCounts {
-        let (departed, arrived) = (self.departures.departed(), self.arrivals.arrived());
-        EngineCounts {
-            sent: departed.sent,
-            received: arrived.received,
-            missing: arrived.missing,
-            unknown_gaps: arrived.unknown,
-            behind: arrived.behind,
-            overrun: arrived.overrun,
-            given_up: departed.given_up,
-            too_large: departed.too_large,
-            junk: self.junk,
-            words_dropped: self.conversation.dropped(),
-        }
-    }
-
-    /// The other brokers that are known, sorted by name.
-    pub fn peers(&self) -> Vec<PeerView> {
-        let sizes = |start| (self.arrivals.topics_of(start), self.exchange.publishers_of(start));
-        let view = |(start, peer)| PeerView::of((start, peer), sizes(start), self.now);
-        let mut peers: Vec<PeerView> = self.peers.iter().filter_map(view).collect();
-        peers.sort_unstable_by(|a, b| (&a.name, a.start).cmp(&(&b.name, b.start)));
-        peers
     }
 }

@@ -60,6 +60,27 @@ impl Subjects {
         format!("{}odd", self.prefix)
     }
 
+    /// The subject under which a message of a topic is stored by the rule of this filter. Topics that are no subjects have a
+    /// number in place of their name, so that each has a subject of its own.
+    pub(super) fn of_stored(&self, rule: &Filter, topic: &[u8]) -> String {
+        let (prefix, key) = (&self.prefix, number_of(rule.text().as_bytes()));
+        match std::str::from_utf8(topic) {
+            Ok(text) if Topic::check(topic).is_ok() => format!("{prefix}h.{key:016x}.t.{text}"),
+            _ => format!("{prefix}h.{key:016x}.odd.{:016x}", number_of(topic)),
+        }
+    }
+
+    /// The subjects of all that is stored by the rule of this filter.
+    pub(super) fn all_stored(&self, rule: &Filter) -> String {
+        format!("{}h.{:016x}.>", self.prefix, number_of(rule.text().as_bytes()))
+    }
+
+    /// The name of the store of this filter.
+    pub(super) fn store(&self, rule: &Filter) -> String {
+        let cluster = self.prefix.trim_start_matches("cc.").trim_end_matches('.');
+        format!("corecast_{cluster}_{:016x}", number_of(rule.text().as_bytes()))
+    }
+
     /// The subject of words to all brokers.
     pub(super) fn words_to_all(&self) -> String {
         format!("{}w.all", self.prefix)
@@ -69,6 +90,12 @@ impl Subjects {
     pub(super) fn words_to(&self, start: u64) -> String {
         format!("{}w.{start:016x}", self.prefix)
     }
+}
+
+/// A number for a text, which brokers of all versions and hosts have in common: FNV-1a, of 64 bits.
+fn number_of(text: &[u8]) -> u64 {
+    text.iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The subjects that messages for a filter travel under.
@@ -117,6 +144,19 @@ mod tests {
         for topic in odd {
             assert_eq!(subjects.of_topic(topic), "cc.main.odd", "{topic:?}");
         }
+    }
+
+    #[test]
+    fn what_is_stored_has_a_subject_of_its_rule_and_topic() {
+        let subjects = Subjects::new("main");
+        let rule = filter("a.>");
+        // Brokers of other versions have to find it there.
+        assert_eq!(subjects.store(&rule), "corecast_main_e61ded190466e0e8");
+        let all = subjects.all_stored(&rule);
+        let root = all.strip_suffix('>').unwrap();
+        assert_eq!(subjects.of_stored(&rule, b"a.b"), format!("{root}t.a.b"));
+        let odd: Vec<String> = [&b"a..b"[..], b"a. b"].map(|topic| subjects.of_stored(&rule, topic)).into();
+        assert!(odd[0] != odd[1] && odd.iter().all(|odd| odd.starts_with(&format!("{root}odd."))), "{odd:?}");
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub(super) enum EngineWord {
     },
     /// The sender routes by all changes of the receiver's interest up to this one: whatever it says from now on is complete.
     Seen {
+        /// The changes before those that are answered, whose answer is another; 0: there is none.
+        from: u64,
         to: u64,
         /// The words of positions that belong to this answer.
         parts: u32,
@@ -147,6 +149,9 @@ const BYE: u8 = 8;
 const LIST: u8 = 9;
 const COUNTS: u8 = 10;
 const HEARD: u8 = 11;
+/// The answer to changes; `SEEN` answers all that is wanted. A broker of an earlier build does not know it; it tells all that it wants
+/// after a beat or two, and knows the answer to that.
+const SEEN_SINCE: u8 = 12;
 
 /// In a hello, the place of the number that one to all does not have.
 const TO_ALL: u64 = u64::MAX;
@@ -191,8 +196,12 @@ impl EngineWord {
                 out.extend_from_slice(&part.to_le_bytes());
                 filters.iter().for_each(|filter| put_filter(&mut out, filter));
             }
-            EngineWord::Seen { to, parts } => {
-                put_numbered(&mut out, SEEN, *to);
+            EngineWord::Seen { from, to, parts } => {
+                match from {
+                    0 => out.push(SEEN),
+                    from => put_numbered(&mut out, SEEN_SINCE, *from),
+                }
+                put(&mut out, *to);
                 out.extend_from_slice(&parts.to_le_bytes());
             }
             EngineWord::Positions { answer, told } => {
@@ -253,7 +262,11 @@ impl EngineWord {
                 let (is_last, to, part) = (rest.flag()?, rest.number()?, rest.short()?);
                 EngineWord::Restated { to, part, is_last, filters: rest.list(Rest::filter)? }
             }
-            SEEN => EngineWord::Seen { to: rest.number()?, parts: rest.short()? },
+            SEEN => EngineWord::Seen { from: 0, to: rest.number()?, parts: rest.short()? },
+            SEEN_SINCE => {
+                let from = rest.number().filter(|from| *from > 0)?;
+                EngineWord::Seen { from, to: rest.number()?, parts: rest.short()? }
+            }
             POSITIONS => EngineWord::Positions { answer: rest.number()?, told: rest.list(Rest::told)? },
             LIST => {
                 let kind = if rest.flag()? { ListKind::Publishers } else { ListKind::Topics };
@@ -386,7 +399,8 @@ mod tests {
             },
             EngineWord::Interest { from: 3, to: 3, changes: Vec::new() },
             EngineWord::Restated { to: 9, part: 2, is_last: true, filters: vec![filter("a"), prefix] },
-            EngineWord::Seen { to: u64::MAX, parts: 3 },
+            EngineWord::Seen { from: 0, to: u64::MAX, parts: 3 },
+            EngineWord::Seen { from: 7, to: 8, parts: 0 },
             EngineWord::Positions {
                 answer: 5,
                 told: vec![ToldPosition { topic: Bytes::from_static(b" "), next, is_last: false }; 2],

@@ -9,11 +9,11 @@ use corecast_executors::MonotonicNs;
 
 use super::forgotten::Forgotten;
 use super::rule::Retention;
-use super::shelf::{Came, Coming, Shelf};
+use super::shelf::{Came, Coming, Shelf, messages_in};
 use crate::carrier::{HistoryAsk, HistoryPage, KeptPart};
 #[cfg(feature = "broker")]
 use crate::control::KeptFigures;
-use crate::fanout::{Messages, Picked, native_frames, route_key};
+use crate::fanout::{Batch, Messages, Picked, native_frames, route_key};
 #[cfg(feature = "broker")]
 use crate::limits::CENSUS_TOPICS_PER_TURN;
 use crate::limits::{HISTORY_PAGE_BYTES, HISTORY_PAGE_STEPS, KEPT_ITEM_BYTES, KEPT_LOOKS_PER_TICK};
@@ -48,16 +48,16 @@ pub(in crate::shard) struct Log {
 }
 
 impl Log {
-    /// The log of one of so many shards. `None`: nothing is kept.
-    pub(in crate::shard) fn new(retention: &Retention, shards: usize) -> Option<Box<Log>> {
+    /// One of so many logs. `None`: nothing is kept.
+    pub(in crate::shard) fn new(retention: &Retention, logs: usize) -> Option<Log> {
         if retention.is_empty() {
             return None;
         }
-        let share = |bytes| Retention::share(bytes, shards);
+        let share = |bytes| Retention::share(bytes, logs);
         let shelf = |rule: &super::KeepRule| {
             Shelf::new(rule.keep, retention.age_of(rule), rule.bytes_max.map_or(usize::MAX, share))
         };
-        Some(Box::new(Log {
+        Some(Log {
             filters: retention.rules().iter().map(|rule| rule.filter.clone()).collect(),
             shelves: retention.rules().iter().map(shelf).collect(),
             by_topic: AHashMap::new(),
@@ -67,7 +67,7 @@ impl Log {
             given_up: 0,
             forgotten_at: 0,
             forgotten: Forgotten::default(),
-        }))
+        })
     }
 
     /// Keeps what the rules want of the messages of a batch, which were cut into these stretches of one topic each.
@@ -87,19 +87,61 @@ impl Log {
         }
     }
 
+    /// Keeps what the rules want of a batch that was routed elsewhere, and said at that time: of each rule none is older than one
+    /// that was kept before. Returns the number of stretches that it had.
+    pub(in crate::shard) fn keep_batch(&mut self, at: MonotonicNs, batch: &Batch) -> usize {
+        self.last.at = self.last.at.max(at.0);
+        let (bytes, spans) = native_frames(&batch.bytes, batch.spans.messages());
+        let topic_of = |span: &Span| span.frame(&bytes).routed_topic();
+        let mut stretches = 0;
+        for spans in spans.chunk_by(|one, next| topic_of(one) == topic_of(next)) {
+            let Some(first) = spans.first().map(|span| span.frame(&bytes)) else { continue };
+            let Some(topic) = first.routed_topic() else { continue };
+            let (topic, messages) = (route_key(topic), messages_in(&bytes, spans));
+            let has_notices = spans.iter().any(|span| span.frame(&bytes).messages() == 0);
+            if has_notices && !self.keeps_notices_of(topic) {
+                // Whoever comes back is told that there was something.
+                self.forgotten_at = self.forgotten_at.max(at.0);
+            }
+            if has_notices && messages == 0 && !self.by_topic.contains_key(topic) {
+                // The first that came of a broker may be missing, and was there.
+                self.add_topic_of_notices(topic);
+            }
+            // The bytes may be a part of a read, of which nobody knows how long it is.
+            let coming = Coming { bytes: &bytes, spans, first, messages, read_bytes: usize::MAX };
+            self.keep_stretch(topic, at.0, &coming);
+            stretches += 1;
+        }
+        self.give_up_oldest();
+        stretches
+    }
+
+    /// True if notices of gaps of a topic are kept at their place, or nothing of it is kept by any rule.
+    fn keeps_notices_of(&self, topic: &[u8]) -> bool {
+        match self.by_topic.get(topic) {
+            Some(place) => self.shelves[usize::from(place.shelf)].most() > 1,
+            None => !self.filters.iter().any(|filter| filter.matches(topic)),
+        }
+    }
+
     fn keep_all(&mut self, bytes: &Bytes, spans: &[Span], stretches: &[Picked]) {
         for stretch in stretches {
             let first = stretch.first as usize;
             let spans = &spans[first..first + stretch.frames as usize];
             let Some(first) = spans.first().map(|span| span.frame(bytes)) else { continue };
             let Some(topic) = first.routed_topic() else { continue };
-            self.keep_stretch(route_key(topic), &Coming { bytes, spans, first, messages: stretch.messages });
+            let (messages, read_bytes) = (stretch.messages, bytes.len());
+            self.keep_stretch(
+                route_key(topic),
+                self.last.at,
+                &Coming { bytes, spans, first, messages, read_bytes },
+            );
         }
         self.give_up_oldest();
     }
 
     #[inline]
-    fn keep_stretch(&mut self, topic: &[u8], coming: &Coming<'_>) {
+    fn keep_stretch(&mut self, topic: &[u8], at: u64, coming: &Coming<'_>) {
         let place = match self.by_topic.get(topic) {
             Some(place) => *place,
             // A gap before all messages is a gap of nothing.
@@ -111,7 +153,15 @@ impl Log {
         };
         self.last.order += 1;
         let shelf = &mut self.shelves[usize::from(place.shelf)];
-        shelf.keep(place.slot, self.last, coming);
+        shelf.keep(place.slot, Came { order: self.last.order, at }, coming);
+    }
+
+    /// Adds a topic of which there are notices of gaps so far, if some rule keeps these.
+    fn add_topic_of_notices(&mut self, topic: &[u8]) {
+        let rule = self.filters.iter().position(|filter| filter.matches(topic));
+        if rule.is_some_and(|rule| self.shelves[rule].most() > 1) {
+            self.add_topic(topic);
+        }
     }
 
     /// Adds a topic that some rule keeps.
@@ -196,8 +246,8 @@ impl Log {
 
     /// A part of what is kept, and the work that it took to find it.
     pub(in crate::shard) fn page(&self, ask: &HistoryAsk) -> (HistoryPage, usize) {
-        let (session, forgotten_at) = (ask.session, self.forgotten_at);
-        let mut page = HistoryPage { session, parts: Vec::new(), next: None, forgotten_at };
+        let (session, of, forgotten_at) = (ask.session, ask.of, self.forgotten_at);
+        let mut page = HistoryPage { session, of, parts: Vec::new(), next: None, forgotten_at };
         let mut room = Room { bytes: HISTORY_PAGE_BYTES, steps: HISTORY_PAGE_STEPS };
         let mut done = ask.behind.clone();
         if let Some((topic, order)) = done.take() {

@@ -1,5 +1,5 @@
 //! History: the messages that a shard keeps by rules, and sessions that start with them. Each shard keeps what its own
-//! publishers say, so that nothing is kept twice.
+//! publishers say, so that nothing is kept twice; the first keeps what carriers bring, too.
 //!
 //! | file | owns |
 //! |---|---|
@@ -11,10 +11,12 @@
 //! | `replay` | the history of one session that starts, merged from all shards |
 //! | `resume` | of that, what a client has had that comes back, and what it is told to have missed |
 //! | `gathered` | history in the chunks in which it leaves |
+//! | `kept` | the logs of a shard |
 //! | `starts` | sessions on their way into force by way of history |
 
 mod forgotten;
 mod gathered;
+mod kept;
 mod log;
 mod records;
 mod replay;

@@ -8,15 +8,17 @@ use bytes::Bytes;
 
 use super::resume::{Resume, Shortfall};
 use crate::carrier::{HistoryAsk, HistoryPage, KeptPart, KeptPlace, Stretch};
-use crate::ids::SessionId;
+use crate::ids::{Neighbour, SessionId};
 use crate::topic::Filter;
 use crate::wire::Start;
 
-/// The history of one shard, as far as it has come.
+/// The history of one shard, or of one carrier, as far as it has come.
 #[derive(Default)]
 struct Stream {
-    /// The last stretch of it that is history, once its shard has said so.
+    /// The last stretch of it that is history, once the shard that keeps it has said so.
     up_to: Option<u64>,
+    /// All that comes from there now is live.
+    is_divided: bool,
     parts: VecDeque<KeptPart>,
     next: Next,
     /// The messages of the topic under way that are to come.
@@ -106,7 +108,7 @@ pub(super) struct Replay {
     filters: Arc<[Filter]>,
     start: Start,
     since: u64,
-    /// By shard.
+    /// By log: of shards, and of carriers behind them.
     streams: Vec<Stream>,
     topic: Option<UnderWay>,
     /// For a session whose client comes back.
@@ -118,14 +120,14 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// For a session with these filters, on one of so many shards. `since` is the time from which messages are wanted.
+    /// For a session with these filters, with so many logs. `since` is the time from which messages are wanted.
     pub(super) fn new(
         session: SessionId,
         filters: Arc<[Filter]>,
         (start, since): (Start, u64),
-        shards: usize,
+        logs: usize,
     ) -> Self {
-        let streams = (0..shards).map(|_| Stream::default()).collect();
+        let streams = (0..logs).map(|_| Stream::default()).collect();
         let (topic, resume, is_unsure, was_unsure) = (None, None, false, false);
         Replay { session, filters, start, since, streams, topic, resume, is_unsure, was_unsure }
     }
@@ -140,18 +142,23 @@ impl Replay {
         self.resume.as_ref()
     }
 
-    /// Messages that a shard has kept up to this stretch are history, and those behind it live.
-    pub(super) fn on_marked(&mut self, shard: usize, up_to: u64) {
-        self.streams[shard].up_to = Some(up_to);
+    /// Messages of a log up to this stretch are history, and those behind it live.
+    pub(super) fn on_marked(&mut self, of: Neighbour, up_to: u64) {
+        self.streams[usize::from(of.0)].up_to = Some(up_to);
     }
 
-    /// The questions that are to be asked now, each with its shard.
-    pub(super) fn questions(&mut self) -> Vec<(usize, HistoryAsk)> {
+    /// Notes that what came from that neighbour until now is not live to the session, and all that follows is.
+    pub(super) fn on_divided(&mut self, from: Neighbour) {
+        self.streams[usize::from(from.0)].is_divided = true;
+    }
+
+    /// The questions that are to be asked now.
+    pub(super) fn questions(&mut self) -> Vec<HistoryAsk> {
         let resumes = self.resume.is_some();
         let Replay { session, filters, start, since, streams, .. } = self;
         let mut questions = Vec::new();
-        for (shard, stream) in streams.iter_mut().enumerate().filter(|(_, stream)| stream.parts.is_empty()) {
-            let Some(up_to) = stream.up_to else { continue };
+        for (of, stream) in (0..).map(Neighbour).zip(streams).filter(|(_, stream)| stream.parts.is_empty()) {
+            let Some(up_to) = stream.up_to.filter(|_| stream.is_divided) else { continue };
             let behind = match std::mem::replace(&mut stream.next, Next::Asked) {
                 Next::First => None,
                 Next::Behind(place) => Some(place),
@@ -162,8 +169,7 @@ impl Replay {
             };
             let (filters, start) = (Arc::clone(filters), *start);
             let (session, since) = (*session, *since);
-            let ask = HistoryAsk { session, filters, start, since, up_to, behind, resumes };
-            questions.push((shard, ask));
+            questions.push(HistoryAsk { session, of, filters, start, since, up_to, behind, resumes });
         }
         questions
     }
@@ -173,11 +179,11 @@ impl Replay {
         self.topic.as_ref().map(|under_way| &under_way.topic)
     }
 
-    /// A shard has answered.
-    pub(super) fn on_page(&mut self, shard: usize, page: HistoryPage) {
+    /// A question is answered.
+    pub(super) fn on_page(&mut self, page: HistoryPage) {
         let may_miss = |resume: &Resume| resume.may_miss_forgotten(page.forgotten_at);
         self.is_unsure |= !self.was_unsure && self.resume.as_ref().is_some_and(may_miss);
-        let stream = &mut self.streams[shard];
+        let stream = &mut self.streams[usize::from(page.of.0)];
         stream.parts.extend(page.parts);
         stream.next = page.next.map_or(Next::Nothing, Next::Behind);
     }
@@ -305,12 +311,16 @@ mod tests {
         };
         let session = SessionId { slot: 1, generation: 1 };
         let next = next.map(|(topic, order)| (Bytes::from_static(topic.as_bytes()), order));
-        HistoryPage { session, parts: parts.iter().map(part).collect(), next, forgotten_at: 0 }
+        let of = Neighbour(0);
+        HistoryPage { session, of, parts: parts.iter().map(part).collect(), next, forgotten_at: 0 }
     }
 
     fn replay(start: Start, shards: usize) -> Replay {
         let mut replay = Replay::new(SessionId { slot: 1, generation: 1 }, [].into(), (start, 0), shards);
-        (0..shards).for_each(|shard| replay.on_marked(shard, 100));
+        let all = || (0..).map(Neighbour).take(shards);
+        all().for_each(|of| replay.on_marked(of, 100));
+        assert!(replay.questions().is_empty(), "what is on its way is not live");
+        all().for_each(|of| replay.on_divided(of));
         replay
     }
 
@@ -340,9 +350,12 @@ mod tests {
         let mut replay = replay(Start::All, 2);
         assert_eq!(replay.questions().len(), 2);
         assert!(replay.questions().is_empty(), "each is asked once");
-        replay.on_page(0, page(&[("a", 3, &[(1, 1), (5, 2)]), ("c", 1, &[(2, 1)])], None));
+        replay.on_page(page(&[("a", 3, &[(1, 1), (5, 2)]), ("c", 1, &[(2, 1)])], None));
         assert_eq!(steps(&mut replay), "?");
-        replay.on_page(1, page(&[("a", 2, &[(3, 1), (7, 1)]), ("b", 1, &[(1, 1)])], None));
+        replay.on_page(HistoryPage {
+            of: Neighbour(1),
+            ..page(&[("a", 2, &[(3, 1), (7, 1)]), ("b", 1, &[(1, 1)])], None)
+        });
         assert_eq!(steps(&mut replay), "1 3 5 7 1 2 .");
         assert!(replay.questions().is_empty());
     }
@@ -357,8 +370,8 @@ mod tests {
         ] {
             let mut replay = replay(start, 2);
             assert_eq!(replay.questions().len(), 2);
-            replay.on_page(0, page(&[("a", 3, &[(1, 1), (5, 2)])], None));
-            replay.on_page(1, page(&[("a", 2, &[(3, 1), (7, 1)])], None));
+            replay.on_page(page(&[("a", 3, &[(1, 1), (5, 2)])], None));
+            replay.on_page(HistoryPage { of: Neighbour(1), ..page(&[("a", 2, &[(3, 1), (7, 1)])], None) });
             assert_eq!(steps(&mut replay), wanted, "{start}");
         }
     }
@@ -367,11 +380,11 @@ mod tests {
     fn older_messages_of_a_shard_are_left_out_where_another_has_given_up_later_ones() {
         let mut replay = replay(Start::All, 2);
         assert_eq!(replay.questions().len(), 2);
-        replay.on_page(0, page(&[("a", 3, &[(1, 1), (5, 1), (8, 1)])], None));
+        replay.on_page(page(&[("a", 3, &[(1, 1), (5, 1), (8, 1)])], None));
         let mut given_up = page(&[("a", 1, &[(7, 1)]), ("b", 0, &[])], None);
         given_up.parts[0].floor = 6;
         given_up.parts[1].floor = 9;
-        replay.on_page(1, given_up);
+        replay.on_page(HistoryPage { of: Neighbour(1), ..given_up });
         assert_eq!(steps(&mut replay), "7 8 .");
     }
 
@@ -379,14 +392,16 @@ mod tests {
     fn what_gives_way_between_two_answers_is_missed_with_its_number() {
         let mut replay = replay(Start::All, 1);
         assert_eq!(replay.questions().len(), 1);
-        replay.on_page(0, page(&[("a", 10, &[(1, 2)])], Some(("a", 1))));
+        replay.on_page(page(&[("a", 10, &[(1, 2)])], Some(("a", 1))));
         assert_eq!(steps(&mut replay), "1 ?");
-        let [(0, HistoryAsk { behind: Some((topic, 1)), .. })] = &replay.questions()[..] else { panic!() };
+        let [HistoryAsk { of: Neighbour(0), behind: Some((topic, 1)), .. }] = &replay.questions()[..] else {
+            panic!()
+        };
         assert_eq!(topic, "a");
-        replay.on_page(0, page(&[("a", 5, &[(6, 1)])], Some(("a", 6))));
+        replay.on_page(page(&[("a", 5, &[(6, 1)])], Some(("a", 6))));
         assert_eq!(steps(&mut replay), "a-3 6 ?");
         assert_eq!(replay.questions().len(), 1);
-        replay.on_page(0, page(&[("b", 1, &[(9, 1)])], None));
+        replay.on_page(page(&[("b", 1, &[(9, 1)])], None));
         assert_eq!(steps(&mut replay), "a-4 9 .");
     }
 }

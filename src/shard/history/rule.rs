@@ -11,6 +11,9 @@ use crate::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT, KEEP_RULES_MAX};
 use crate::printable::printable;
 use crate::topic::Filter;
 
+/// The end of a rule whose messages a flush waits for.
+const CONFIRMED: &str = ",confirmed";
+
 /// The messages of a topic that are kept: its newest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keep {
@@ -31,6 +34,8 @@ pub struct KeepRule {
     pub keep: Keep,
     /// Most bytes that all of these topics take together, on all shards; `None`: as many as there is room for.
     pub bytes_max: Option<usize>,
+    /// A flush of a publisher waits until what it has said by this rule is stored at the engine.
+    pub is_confirmed: bool,
 }
 
 impl FromStr for KeepRule {
@@ -45,6 +50,10 @@ impl FromStr for KeepRule {
             return Err(wrong("write FILTER=last, FILTER=100 or FILTER=5m,64MiB"));
         };
         let filter = Filter::parse(filter).map_err(|e| wrong(&e.to_string()))?;
+        let (kept, is_confirmed) = match kept.strip_suffix(CONFIRMED) {
+            Some(kept) => (kept, true),
+            None => (kept, false),
+        };
         let (kept, bytes_max) = match kept.split_once(',') {
             Some((kept, bytes)) => {
                 let bytes: Size = bytes.parse().map_err(|e: String| wrong(&e))?;
@@ -76,7 +85,7 @@ impl FromStr for KeepRule {
                 }
             },
         };
-        Ok(KeepRule { filter, keep, bytes_max })
+        Ok(KeepRule { filter, keep, bytes_max, is_confirmed })
     }
 }
 
@@ -88,10 +97,10 @@ impl fmt::Display for KeepRule {
             Keep::Newest(count) => count.fmt(f)?,
             Keep::Recent(time) => TimeSpan(time).fmt(f)?,
         }
-        match self.bytes_max {
-            Some(bytes) => write!(f, ",{}", Size(bytes)),
-            None => Ok(()),
+        if let Some(bytes) = self.bytes_max {
+            write!(f, ",{}", Size(bytes))?;
         }
+        if self.is_confirmed { f.write_str(CONFIRMED) } else { Ok(()) }
     }
 }
 
@@ -154,6 +163,11 @@ impl Retention {
         Ok(Retention { rules, bytes_max, age_max })
     }
 
+    /// True if a flush waits for messages of some rule.
+    pub(in crate::shard) fn confirms(&self) -> bool {
+        self.rules.iter().any(|rule| rule.is_confirmed)
+    }
+
     /// The rules, in order.
     pub(super) fn rules(&self) -> &[KeepRule] {
         &self.rules
@@ -164,9 +178,9 @@ impl Retention {
         self.rules.is_empty()
     }
 
-    /// The share of one of so many shards in that many bytes.
-    pub(super) fn share(bytes: usize, shards: usize) -> usize {
-        (bytes / shards.max(1)).max(1)
+    /// The share of one of so many logs in that many bytes.
+    pub(super) fn share(bytes: usize, logs: usize) -> usize {
+        (bytes / logs.max(1)).max(1)
     }
 
     /// Most bytes that are kept, on all shards together.
@@ -188,7 +202,7 @@ mod tests {
     use super::*;
 
     fn rule(filter: &str, keep: Keep, bytes_max: Option<usize>) -> KeepRule {
-        KeepRule { filter: Filter::parse(filter).unwrap(), keep, bytes_max }
+        KeepRule { filter: Filter::parse(filter).unwrap(), keep, bytes_max, is_confirmed: false }
     }
 
     #[test]
@@ -201,6 +215,8 @@ mod tests {
             ("chat.>=100,1MiB", rule("chat.>", Keep::Newest(100), Some(1 << 20))),
             ("audit.>=5m,64MiB", rule("audit.>", minutes(5), Some(64 << 20))),
             ("a=b=last", rule("a=b", Keep::Last, None)),
+            ("a=last,confirmed", KeepRule { is_confirmed: true, ..rule("a", Keep::Last, None) }),
+            ("a=5m,1MiB,confirmed", KeepRule { is_confirmed: true, ..rule("a", minutes(5), Some(1 << 20)) }),
         ] {
             assert_eq!(text.parse::<KeepRule>().expect(text), read);
             assert_eq!(read.to_string().parse::<KeepRule>().expect(text), read);
@@ -211,6 +227,7 @@ mod tests {
     fn several_rules_may_stand_in_one_text() {
         let read = |texts: &[&str]| KeepList::read(texts).map(|rules| KeepList::write(&rules).join(" "));
         assert_eq!(read(&["a=last,b=5s,64KiB,c=2"]).unwrap(), "a=last b=5s,64KiB c=2");
+        assert_eq!(read(&["a=last,confirmed,b=2"]).unwrap(), "a=last,confirmed b=2");
         assert_eq!(read(&["a=last", "b=5s,64KiB", "c=2"]).unwrap(), "a=last b=5s,64KiB c=2");
         assert!(read(&["64KiB"]).is_err());
         assert!(read(&["a=last", "64KiB"]).is_err(), "it belongs to no rule");

@@ -33,6 +33,8 @@ pub(super) struct Coming<'a> {
     pub(super) first: Frame<'a>,
     /// The number of messages in all of them.
     pub(super) messages: u32,
+    /// Bytes of the read that is kept alive with any of these.
+    pub(super) read_bytes: usize,
 }
 
 impl<'a> Coming<'a> {
@@ -55,6 +57,8 @@ pub(super) struct Shelf {
     /// Most bytes of it, as far as its rule bounds them.
     bytes_max: usize,
     topics: Slab<KeptTopic>,
+    /// The time of what was kept last.
+    last_at: u64,
     records: Records,
     /// Stretches.
     live: usize,
@@ -105,8 +109,8 @@ impl Held {
     }
 
     /// Takes the last message of this frame, which stands there in a read, in place of what was there before.
-    fn put_last(&mut self, frame: &Frame<'_>, bytes: &Bytes, range: Range<usize>) {
-        if is_worth_sharing(bytes, range.len()) && !matches!(frame, Frame::Run { .. }) {
+    fn put_last(&mut self, frame: &Frame<'_>, (bytes, read_bytes): (&Bytes, usize), range: Range<usize>) {
+        if is_worth_sharing(read_bytes, range.len()) && !matches!(frame, Frame::Run { .. }) {
             *self = Held::Shared(bytes.slice(range));
             return;
         }
@@ -139,6 +143,7 @@ impl Shelf {
             age_ns: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
             bytes_max,
             topics: Slab::new(),
+            last_at: 0,
             records: match keep {
                 Keep::Last => Records::OfTopics(BinaryHeap::new()),
                 Keep::Newest(_) | Keep::Recent(_) => Records::OfStretches(VecDeque::new()),
@@ -194,7 +199,9 @@ impl Shelf {
 
     /// Keeps these frames of a topic, which came together, as far as its rule wants them.
     #[inline]
-    pub(super) fn keep(&mut self, slot: u32, came: Came, coming: &Coming<'_>) {
+    pub(super) fn keep(&mut self, slot: u32, mut came: Came, coming: &Coming<'_>) {
+        self.last_at = self.last_at.max(came.at);
+        came.at = self.last_at;
         match self.keep {
             Keep::Last => self.keep_last(slot, came, coming),
             Keep::Newest(most) => self.push(slot, came, coming, most),
@@ -206,7 +213,7 @@ impl Shelf {
     #[inline]
     fn keep_last(&mut self, slot: u32, came: Came, coming: &Coming<'_>) {
         let Some((frame, range)) = coming.last() else { return };
-        let bytes = coming.bytes;
+        let bytes = (coming.bytes, coming.read_bytes);
         let topic = &mut self.topics[slot as usize];
         let Came { order, at } = came;
         topic.index += u64::from(coming.messages);
@@ -231,11 +238,11 @@ impl Shelf {
 
     /// Adds frames to a topic. Its oldest give way while the others are `most` messages.
     fn push(&mut self, slot: u32, came: Came, coming: &Coming<'_>, most: u64) {
-        let Coming { bytes, spans: all_spans, messages: all, .. } = *coming;
+        let Coming { bytes, spans: all_spans, messages: all, read_bytes, .. } = *coming;
         let spans = newest(bytes, all_spans, most);
         let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return };
         let range = first.start()..last.end();
-        let held = if is_worth_sharing(bytes, range.len()) {
+        let held = if is_worth_sharing(read_bytes, range.len()) {
             bytes.slice(range)
         } else {
             Bytes::copy_from_slice(&bytes[range])
@@ -441,7 +448,7 @@ impl KeptTopic {
 }
 
 /// Messages in these frames.
-fn messages_in(bytes: &Bytes, spans: &[Span]) -> u32 {
+pub(super) fn messages_in(bytes: &Bytes, spans: &[Span]) -> u32 {
     spans.iter().map(|span| span.frame(bytes).messages()).sum()
 }
 
@@ -457,8 +464,8 @@ fn oldest_of(topics: &Slab<KeptTopic>, slot: u32) -> Option<Record> {
 }
 
 /// True if a part of a read of so many bytes is better kept as it is than copied: it is not short, and nearly all of the read.
-fn is_worth_sharing(bytes: &Bytes, part: usize) -> bool {
-    part >= COPY_BELOW_BYTES && part >= bytes.len() / 4 * 3
+fn is_worth_sharing(read_bytes: usize, part: usize) -> bool {
+    part >= COPY_BELOW_BYTES && part >= read_bytes / 4 * 3
 }
 
 /// The last of these frames, with so many messages.

@@ -7,13 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use corecast_executors::MonotonicNs;
 
 use super::gathered::{GAP_HISTORY, Gathered};
 use super::log::Log;
 use super::replay::{Replay, ReplayStep};
 use super::resume::{HadPositions, Resume, Shortfall};
-use crate::carrier::{HistoryAsk, HistoryItem, HistoryPage, Mark, ShardItem, Unconfirmed};
+use crate::carrier::{HistoryAsk, HistoryItem, HistoryPage, LinkItem, Mark, ShardItem, Unconfirmed};
 use crate::error::ErrorCode;
 use crate::fanout::Encoding;
 use crate::ids::{Neighbour, RequestId, SessionId, ShardId};
@@ -27,6 +26,9 @@ use crate::wire::{Frame, Start};
 
 /// Answers of its own log that a shard looks for history in, in one turn of a session, before others have theirs.
 const PAGES_PER_TURN: usize = TURN_STEPS_MAX / HISTORY_PAGE_STEPS / 4;
+
+/// The shard that keeps what carriers bring.
+const FAR_KEEPER: ShardId = ShardId(0);
 
 /// Ticks for which the subscriptions of a ZeroMQ session are gathered: it says nowhere how many will come.
 const GATHERING_TICKS: u8 = 2;
@@ -226,21 +228,26 @@ impl Starts {
             _ => 0,
         };
         let keeps_all = |filter: &Filter| base.log.as_ref().is_some_and(|log| log.keeps_all_of(filter));
-        // What carriers bring is kept nowhere.
-        let has_carriers = base.links.neighbours().any(|neighbour| usize::from(neighbour.0) >= shards);
-        let is_unsure = has_carriers || !filters.iter().all(keeps_all);
-        let mut replay = Replay::new(id, filters, (starting.start, since), shards);
+        // A client of the broker that was here before: other hosts have gone on between that and this one.
+        let was_elsewhere = base.links.carriers().next().is_some() && since < base.began_at.0;
+        let is_unsure = was_elsewhere || !filters.iter().all(keeps_all);
+        let logs = if base.log.is_some() { base.config.logs() } else { shards };
+        let mut replay = Replay::new(id, filters, (starting.start, since), logs);
         if let Some((positions, _)) = starting.resumes.take() {
             replay = replay.resuming(Resume::new(positions, since), is_unsure);
         }
-        replay.on_marked(usize::from(me.0), up_to);
+        replay.on_marked(me.into(), up_to);
+        replay.on_divided(me.into());
         starting.replay = Some(replay);
         if let Some(RequestId(request)) = starting.request {
             base.answer(id, &Frame::Done { request });
         }
         membership.set_hears(base, id, (me.into(), true));
-        for carrier in base.links.neighbours().filter(|neighbour| usize::from(neighbour.0) >= shards) {
-            membership.set_hears(base, id, (carrier, true));
+        if base.log.is_none() {
+            // Nothing of what carriers bring is history.
+            for carrier in base.links.carriers() {
+                membership.set_hears(base, id, (carrier, true));
+            }
         }
         self.marks += 1;
         self.pass_on(base, &Arc::new(Mark { shard: me, number: self.marks, session: id }));
@@ -249,17 +256,46 @@ impl Starts {
         base.untold.hears(id);
     }
 
-    /// Passes a mark on to all shards that may not know of it, when it first comes. Returns false if it has come before.
+    /// Passes a mark on to all neighbours that may not know of it, when it first comes. Returns false if it has come before.
     fn pass_on(&mut self, base: &mut Base, mark: &Arc<Mark>) -> bool {
         let last = self.passed_on.entry(mark.shard).or_insert(0);
         if *last >= mark.number {
             return false;
         }
         *last = mark.number;
-        for shard in base.links.others().filter(|shard| *shard != mark.shard) {
-            base.send_shard(shard, ShardItem::History(HistoryItem::Mark(Arc::clone(mark))));
+        for neighbour in base.links.neighbours().filter(|neighbour| *neighbour != mark.shard.into()) {
+            base.send_link(neighbour, LinkItem::Mark(Arc::clone(mark)));
         }
         true
+    }
+
+    /// A mark has come from a neighbour: its session, or that of another shard, starts.
+    pub(in crate::shard) fn on_mark(
+        &mut self,
+        base: &mut Base,
+        (membership, demand): (&mut Membership, &mut Demand),
+        (from, mark): (Neighbour, &Arc<Mark>),
+    ) {
+        let (me, session) = (base.id, mark.session);
+        let is_new = self.pass_on(base, mark);
+        if is_new && mark.shard != me {
+            let up_to = base.log.as_ref().map_or(0, |log| log.end());
+            let marked = HistoryItem::Marked { session, of: me.into(), up_to };
+            base.send_shard(mark.shard, ShardItem::History(marked));
+        }
+        if !base.links.is_carrier(from) {
+            return;
+        }
+        let kept = base.kept_of(from).map(Log::end);
+        if let Some(up_to) = kept.filter(|_| mark.shard != me) {
+            let marked = HistoryItem::Marked { session, of: from, up_to };
+            base.send_shard(mark.shard, ShardItem::History(marked));
+        }
+        let Some(replay) = self.replay_of(session).filter(|_| mark.shard == me) else { return };
+        kept.into_iter().for_each(|up_to| replay.on_marked(from, up_to));
+        replay.on_divided(from);
+        membership.set_hears(base, session, (from, true));
+        self.go_on(base, (membership, demand), session);
     }
 
     /// Another shard says something about history.
@@ -270,29 +306,24 @@ impl Starts {
         (from, item): (ShardId, HistoryItem),
     ) {
         let id = match item {
-            HistoryItem::Mark(mark) => {
-                if mark.shard != base.id && self.pass_on(base, &mark) {
-                    let up_to = base.log.as_ref().map_or(0, |log| log.end());
-                    let marked = HistoryItem::Marked { session: mark.session, up_to };
-                    base.send_shard(mark.shard, ShardItem::History(marked));
-                }
-                return;
-            }
             HistoryItem::Ask(ask) => {
-                let (page, steps) = page_of(base.log.as_deref(), &ask);
+                let (page, steps) = page_of(base.kept_of(ask.of), &ask);
                 base.turn.spend(steps);
                 return base.send_shard(from, ShardItem::History(HistoryItem::Page(page)));
             }
-            HistoryItem::Marked { session, up_to } => {
+            HistoryItem::Marked { session, of, up_to } => {
                 let Some(replay) = self.replay_of(session) else { return };
-                replay.on_marked(usize::from(from.0), up_to);
-                membership.set_hears(base, session, (Neighbour::from(from), true));
+                replay.on_marked(of, up_to);
+                if of == from.into() {
+                    replay.on_divided(of);
+                    membership.set_hears(base, session, (of, true));
+                }
                 session
             }
             HistoryItem::Page(page) => {
                 let session = page.session;
                 let Some(replay) = self.replay_of(session) else { return };
-                replay.on_page(usize::from(from.0), page);
+                replay.on_page(page);
                 session
             }
         };
@@ -478,14 +509,14 @@ fn gather(replay: &mut Replay, encoding: Encoding, is_wanted: impl Fn(&Bytes) ->
 /// Asks shards for the parts of a replay that are next. Returns true if this shard has answered.
 fn ask(base: &mut Base, replay: &mut Replay) -> bool {
     let mut has_answered = false;
-    for (shard, ask) in replay.questions() {
-        if shard == usize::from(base.id.0) {
-            let (page, steps) = page_of(base.log.as_deref(), &ask);
+    for ask in replay.questions() {
+        let shard = if base.links.is_carrier(ask.of) { FAR_KEEPER } else { base.links.shard(ask.of) };
+        if shard == base.id {
+            let (page, steps) = page_of(base.kept_of(ask.of), &ask);
             base.turn.spend(steps);
-            replay.on_page(shard, page);
+            replay.on_page(page);
             has_answered = true;
         } else {
-            let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
             base.send_shard(shard, ShardItem::History(HistoryItem::Ask(ask)));
         }
     }
@@ -497,7 +528,8 @@ fn page_of(log: Option<&Log>, ask: &HistoryAsk) -> (HistoryPage, usize) {
     match log {
         Some(log) => log.page(ask),
         None => {
-            let page = HistoryPage { session: ask.session, parts: Vec::new(), next: None, forgotten_at: 0 };
+            let HistoryAsk { session, of, .. } = *ask;
+            let page = HistoryPage { session, of, parts: Vec::new(), next: None, forgotten_at: 0 };
             (page, 1)
         }
     }
@@ -514,15 +546,6 @@ impl Base {
         self.list(id);
         self.release(&released);
         self.count_appended(id, appended);
-    }
-
-    /// Gives up history that is too old, and counts the rest.
-    pub(in crate::shard) fn keep_in_bounds(&mut self, now: MonotonicNs) {
-        let Base { log: Some(log), counters, .. } = self else { return };
-        log.on_tick(now);
-        counters.history_bytes = log.bytes() as u64;
-        counters.history_messages = log.messages();
-        counters.history_given_up = log.given_up();
     }
 
     /// Ends the history of a session that is about to end, in order, before all of it is sent.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use corecast::internals::carrier::{Engine, EngineConfig};
-use corecast::internals::shard::ShardConfig;
+use corecast::internals::carrier::{Engine, EngineConfig, StoredHistory};
+use corecast::internals::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
+use corecast::internals::shard::{KeepRule, Retention, ShardConfig};
 use corecast::{Filter, OverflowPolicy, QueueBounds};
 use corecast_executors::{MonotonicNs, TICK};
 
@@ -31,6 +32,10 @@ pub(super) struct Cluster {
     pub(super) link_items: usize,
     /// Topics that may cross.
     pub(super) topics: Vec<Filter>,
+    /// The history that all keep.
+    pub(super) keep: Vec<KeepRule>,
+    /// It is stored at the engine as well.
+    pub(super) stores: bool,
 }
 
 impl Default for Cluster {
@@ -44,6 +49,8 @@ impl Default for Cluster {
             client_bounds: QueueBounds::default(),
             link_items: 8,
             topics: Vec::new(),
+            keep: Vec::new(),
+            stores: false,
         }
     }
 }
@@ -195,6 +202,18 @@ impl Brokers {
     }
 }
 
+fn stores(setting: &Cluster) -> Vec<StoredHistory> {
+    let rules = setting.keep.iter().filter(|_| setting.stores);
+    let stored = |rule: &KeepRule| StoredHistory {
+        filter: rule.filter.clone(),
+        age: KEEP_AGE_DEFAULT,
+        bytes: 1 << 30,
+        of_each: None,
+        is_confirmed: rule.is_confirmed,
+    };
+    rules.map(stored).collect()
+}
+
 fn build(
     setting: &Cluster,
     side: usize,
@@ -206,6 +225,8 @@ fn build(
         bounds: setting.client_bounds,
         overflow: OverflowPolicy::Block,
         epoch: start,
+        retention: Retention::new(setting.keep.clone(), KEEP_BYTES_DEFAULT, KEEP_AGE_DEFAULT)
+            .expect("few rules"),
         ..ShardConfig::default()
     };
     let engine = EngineConfig {
@@ -214,6 +235,8 @@ fn build(
         name: format!("broker-{side}").into(),
         cluster: "sim".into(),
         topics: setting.topics.clone(),
+        keep: setting.keep.iter().map(|rule| rule.filter.clone()).collect(),
+        stores: stores(setting),
         buffer_bytes_max: setting.buffer_bytes_max,
         filters_max: setting.filters_max,
         frame_bytes_max: config.frame_bytes_max,

@@ -32,7 +32,13 @@ impl Run {
         let setting =
             Cluster { shards: shards.clone(), link_items: rng.usize(1..10), seed, ..Cluster::default() };
         let mut brokers = Brokers::new(&setting);
-        brokers.server.trouble(Trouble { lost, doubled: rng.u32(0..6), late: rng.u32(0..6) });
+        brokers.server.trouble(Trouble {
+            lost,
+            doubled: rng.u32(0..6),
+            late: rng.u32(0..6),
+            refused: 0,
+            lag: 0,
+        });
         Run { rng, brokers, shards, meetings: Vec::new() }
     }
 

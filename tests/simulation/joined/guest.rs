@@ -9,6 +9,9 @@ use corecast::{ErrorCode, OverflowPolicy};
 
 use crate::client::{Arrived, Client, Incoming};
 
+/// The kind of start with all that is kept.
+const START_ALL: u8 = 2;
+
 /// The messages of one topic, as one guest has heard them. They are numbered from 1, by the one publisher of the topic.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Heard {
@@ -79,6 +82,20 @@ impl Guest {
     pub(super) fn watch(&mut self, topic: &str) -> u32 {
         let request = self.client.next_request();
         self.client.say(&Frame::WatchSubscribers { topic: topic.as_bytes(), request });
+        request
+    }
+
+    /// Starts with all history of a filter. Returns the number of its request.
+    pub(super) fn start(&mut self, filter: &str) -> u32 {
+        let request = self.client.next_request();
+        self.client.say(&Frame::Start { value: 0, request, subscriptions: 1, kind: START_ALL });
+        self.ask(filter, true)
+    }
+
+    /// Asks for the confirmation of all that was published. Returns the number of the request.
+    pub(super) fn flush(&mut self) -> u32 {
+        let request = self.client.next_request();
+        self.client.say(&Frame::Flush { request });
         request
     }
 

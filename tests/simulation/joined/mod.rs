@@ -9,13 +9,15 @@
 //! | `server` | an engine that loses, doubles and brings late, and its connections |
 //! | `cluster` | brokers over it, and the steps that move them |
 //! | `cluster_tests` | the promises that these keep |
-//! | `count_tests` | the same of counts of subscribers |
+//! | `count_tests`, `history_tests`, `stored_tests` | those of counts of subscribers, of history, and of history that is stored |
 
 mod cluster;
 mod cluster_tests;
 mod count_tests;
 mod guest;
+mod history_tests;
 mod house;
 mod pair;
 mod server;
+mod stored_tests;
 mod tests;

@@ -2,21 +2,26 @@
 //! and worse: it loses, doubles and brings late, and connections break.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
-use corecast::internals::carrier::{Engine, EngineOrder};
+use corecast::internals::carrier::{Engine, EngineOrder, StoreAnswer, StoreAsk, StoreFacts};
 use corecast_executors::MonotonicNs;
 
 /// Payloads up to this length are taken.
 const PAYLOAD_BYTES_MAX: usize = 4_000;
 
 /// The trouble that the server makes, each as one in so many payloads; 0: never.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Trouble {
     pub(super) lost: u32,
     pub(super) doubled: u32,
     /// Comes once more, when everything has gone on.
     pub(super) late: u32,
+    /// Is not stored, and that is told.
+    pub(super) refused: u32,
+    /// Orders after which a store has taken the first of those that wait for it; 0: each at once.
+    pub(super) lag: u32,
 }
 
 /// The connection of one broker.
@@ -34,13 +39,27 @@ struct Line {
     /// At the broker, by subscription.
     channels: BTreeMap<u32, VecDeque<Bytes>>,
     round_trips: VecDeque<u64>,
+    /// Answers of stores on the way to the broker, and the place up to which it has read a store.
+    answers: VecDeque<FromStore>,
+    reader: usize,
     /// Payloads that will come once more.
     late: Vec<(u32, Bytes)>,
+}
+
+/// Something that a store says.
+enum FromStore {
+    Stored(u64, bool),
+    Answer(u64, StoreAnswer),
+    Payload(Bytes, StoreFacts),
 }
 
 /// The server and its connections.
 pub(super) struct Server {
     lines: Vec<Line>,
+    /// All that is stored, by subject, in order.
+    stored: Vec<(String, Bytes)>,
+    /// On its way into a store: its broker, the number of the order, the subject, the payload.
+    storing: VecDeque<(usize, u64, String, Bytes)>,
     trouble: Trouble,
     rng: fastrand::Rng,
     /// Payloads that were lost, doubled, or came late.
@@ -64,7 +83,14 @@ fn matches(pattern: &str, subject: &str) -> bool {
 impl Server {
     pub(super) fn new(brokers: usize, trouble: Trouble, seed: u64) -> Server {
         let lines = (0..brokers).map(|_| Line::default()).collect();
-        Server { lines, trouble, rng: fastrand::Rng::with_seed(seed), troubles: 0 }
+        Server {
+            lines,
+            stored: Vec::new(),
+            storing: VecDeque::new(),
+            trouble,
+            rng: fastrand::Rng::with_seed(seed),
+            troubles: 0,
+        }
     }
 
     /// Begins to make trouble.
@@ -91,6 +117,7 @@ impl Server {
         let line = &mut self.lines[broker];
         let Line { late, .. } = std::mem::take(line);
         (line.late, line.is_cut) = (late, stays_cut);
+        self.storing.retain(|(of, ..)| *of != broker);
         engine.on_lost();
     }
 
@@ -112,7 +139,12 @@ impl Server {
 
     /// The server takes one order of a broker. `false`: there is none.
     pub(super) fn carry(&mut self, broker: usize) -> bool {
-        let Some(order) = self.lines[broker].orders.pop_front() else { return false };
+        let lags = self.trouble.lag > 0 && self.rng.u32(0..self.trouble.lag) > 0;
+        let waits = !self.storing.is_empty();
+        if !lags && let Some((of, number, subject, payload)) = self.storing.pop_front() {
+            self.store(of, number, (subject, payload));
+        }
+        let Some(order) = self.lines[broker].orders.pop_front() else { return waits };
         let line = &mut self.lines[broker];
         match order {
             EngineOrder::Subscribe { number, subject } => {
@@ -123,6 +155,11 @@ impl Server {
                 assert!(line.subscriptions.remove(&number).is_some());
             }
             EngineOrder::RoundTrip { number } => line.round_trips.push_back(number),
+            EngineOrder::Store { number, subject, payload } if self.trouble.lag > 0 => {
+                self.storing.push_back((broker, number, subject, payload));
+            }
+            EngineOrder::Store { number, subject, payload } => self.store(broker, number, (subject, payload)),
+            EngineOrder::Ask { number, ask } => self.answer(broker, number, &ask),
             EngineOrder::Publish { subject, payload } => {
                 assert!(payload.len() <= PAYLOAD_BYTES_MAX || subject.contains(".w."), "{subject}");
                 for to in (0..self.lines.len()).filter(|to| *to != broker) {
@@ -131,6 +168,50 @@ impl Server {
             }
         }
         true
+    }
+
+    /// A store takes a payload, perhaps twice, or refuses it, or takes it without a word.
+    fn store(&mut self, broker: usize, number: u64, (subject, payload): (String, Bytes)) {
+        let is_taken = !self.happens(self.trouble.refused);
+        for _ in 0..usize::from(is_taken) + usize::from(self.happens(self.trouble.doubled)) {
+            self.stored.push((subject.clone(), payload.clone()));
+        }
+        self.lines[broker].answers.push_back(FromStore::Stored(number, is_taken));
+    }
+
+    fn answer(&mut self, broker: usize, number: u64, ask: &StoreAsk) {
+        let (StoreAsk::Look(store)
+        | StoreAsk::Make(store)
+        | StoreAsk::Change(store, _)
+        | StoreAsk::Read(store)
+        | StoreAsk::More { store, .. }) = ask;
+        let of_store = self.stored.iter().filter(|(subject, _)| matches(&store.subjects, subject));
+        let payloads: Vec<Bytes> = of_store.map(|(_, payload)| payload.clone()).collect();
+        let Line { answers, reader, .. } = &mut self.lines[broker];
+        let left = |from: usize| payloads.len().saturating_sub(from) as u64;
+        match ask {
+            StoreAsk::Look(_) => answers.push_back(FromStore::Answer(number, StoreAnswer::Absent)),
+            StoreAsk::Make(_) | StoreAsk::Change(..) => {
+                answers.push_back(FromStore::Answer(number, StoreAnswer::Fits));
+            }
+            StoreAsk::Read(_) => {
+                *reader = 0;
+                let reads = StoreAnswer::Reads { reader: "reader".to_owned(), left: left(0) };
+                answers.push_back(FromStore::Answer(number, reads));
+            }
+            StoreAsk::More { count, .. } => {
+                let brought = payloads.iter().skip(*reader).take(*count);
+                for payload in brought {
+                    *reader += 1;
+                    let (number, left) = (*reader as u64, left(*reader));
+                    let facts = StoreFacts { age: Duration::ZERO, number, left };
+                    answers.push_back(FromStore::Payload(payload.clone(), facts));
+                }
+                if left(*reader) == 0 {
+                    answers.push_back(FromStore::Answer(number, StoreAnswer::NoMore));
+                }
+            }
+        }
     }
 
     fn happens(&mut self, one_in: u32) -> bool {
@@ -192,6 +273,14 @@ impl Server {
             engine.on_round_trip(number);
             return true;
         }
+        if let Some(said) = line.answers.pop_front() {
+            match said {
+                FromStore::Stored(number, is_stored) => engine.on_store_answer(number, is_stored),
+                FromStore::Answer(number, answer) => engine.on_ask_answer(number, Ok(answer)),
+                FromStore::Payload(payload, facts) => engine.on_stored(payload, facts),
+            }
+            return true;
+        }
         let full: Vec<u32> =
             line.channels.iter().filter(|(_, channel)| !channel.is_empty()).map(|(n, _)| *n).collect();
         if full.is_empty() {
@@ -224,6 +313,8 @@ impl Server {
 
     /// True if nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.iter().all(|line| line.orders.is_empty() && line.wire.is_empty())
+        let is_empty =
+            |line: &Line| line.orders.is_empty() && line.wire.is_empty() && line.answers.is_empty();
+        self.storing.is_empty() && self.lines.iter().all(is_empty)
     }
 }

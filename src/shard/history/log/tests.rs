@@ -6,15 +6,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::carrier::Stretch;
-use crate::fanout::{Encoding, Fanout, Target, Turn};
-use crate::ids::SessionId;
+use crate::fanout::{Encoding, Fanout, Spans, Target, Turn};
+use crate::ids::{Neighbour, SessionId};
 use crate::limits::KEEP_AGE_DEFAULT;
 use crate::shard::history::rule::KeepRule;
 use crate::wire::{Frame, Start, encode, run, split, splitter};
 
 const NOW: MonotonicNs = MonotonicNs(1_000_000);
 
-fn log(rules: &[&str], bytes_max: usize) -> Box<Log> {
+fn log(rules: &[&str], bytes_max: usize) -> Log {
     let rules: Vec<KeepRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
     Log::new(&Retention::new(rules, bytes_max, KEEP_AGE_DEFAULT).unwrap(), 1).unwrap()
 }
@@ -41,7 +41,7 @@ fn message(topic: &str, sequence: u64) -> Frame<'_> {
 fn ask(filters: &[&str], start: Start, up_to: u64) -> HistoryAsk {
     let filters: Arc<[Filter]> = filters.iter().map(|filter| Filter::parse(filter).unwrap()).collect();
     let session = SessionId { slot: 1, generation: 1 };
-    HistoryAsk { session, filters, start, since: 0, up_to, behind: None, resumes: false }
+    HistoryAsk { session, of: Neighbour(0), filters, start, since: 0, up_to, behind: None, resumes: false }
 }
 
 /// The numbers of the messages in a stretch.
@@ -332,4 +332,66 @@ proptest! {
 
 fn marked_at_end(at: usize, reads: usize) -> bool {
     at >= reads
+}
+
+/// Messages as a carrier brings them: a batch that may be a part of a longer read.
+fn far_batch(frames: &[Frame<'_>]) -> Batch {
+    let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+    frames.iter().for_each(|frame| encode(frame, &mut bytes));
+    let bytes = Bytes::from(bytes);
+    assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
+    Batch { bytes, spans: Spans::Native(spans.into()) }
+}
+
+#[test]
+fn what_a_carrier_brings_is_kept_as_a_copy_with_its_age() {
+    let mut log = log(&["a.>=1h", "b.>=last"], 1 << 20);
+    let payload = [7; 8 << 10];
+    let long = Frame::Message { topic: b"a.x", payload: &payload, publisher: 1, sequence: 1, sent_at_ns: 0 };
+    for frame in
+        [long, Frame::Message { topic: b"b.x", payload: &payload, publisher: 1, sequence: 1, sent_at_ns: 0 }]
+    {
+        let batch = far_batch(&[frame]);
+        assert_eq!(log.keep_batch(NOW, &batch), 1);
+        assert!(batch.bytes.is_unique(), "whatever it is a part of is not kept alive");
+    }
+    // Another store, whose messages are older than those of the first.
+    log.keep_batch(MonotonicNs(NOW.0 / 2), &far_batch(&[message("b.y", 1)]));
+    log.keep_batch(NOW, &far_batch(&[message("b.y", 2)]));
+    log.audit();
+    let ask = HistoryAsk { since: NOW.0, ..ask(&["b.y"], Start::Since(Duration::ZERO), log.end()) };
+    assert_eq!(all(&log, ask), "b.y=2");
+}
+
+#[test]
+fn a_gap_of_the_engine_before_all_messages_is_kept() {
+    let gap = |topic| Frame::Gap { topic, missed: 7, reason: 4 };
+    let mut log = log(&["a.>=last", "b.>=1h"], 1 << 20);
+    for topic in ["a.x", "b.x"] {
+        log.keep_batch(NOW, &far_batch(&[gap(topic.as_bytes())]));
+        log.keep_batch(NOW, &far_batch(&[message(topic, 8)]));
+    }
+    log.keep_batch(NOW, &far_batch(&[gap(b"b.y")]));
+    log.audit();
+    let (page, _) = log.page(&ask(&[">"], Start::All, log.end()));
+    let frames = |part: &KeptPart| part.stretches.iter().map(|stretch| stretch.messages).collect::<Vec<_>>();
+    let parts: Vec<_> = page.parts.iter().map(|part| (&part.topic[..], frames(part))).collect();
+    assert_eq!(parts, [(&b"a.x"[..], vec![1]), (b"b.x", vec![0, 1]), (b"b.y", vec![0])]);
+}
+
+#[test]
+fn a_gap_of_the_engine_that_no_rule_keeps_is_noted_for_those_who_come_back() {
+    let gap = |topic| Frame::Gap { topic, missed: 7, reason: 4 };
+    for (topic, rules, is_noted) in [
+        ("a.x", &["a.>=1h"][..], true),
+        ("a.kept", &["a.>=1h"], false),
+        ("a.kept", &["a.>=last"], true),
+        ("c", &["a.>=1h"], false),
+    ] {
+        let mut log = log(rules, 1 << 20);
+        log.keep_batch(NOW, &far_batch(&[message("a.kept", 1)]));
+        log.keep_batch(NOW, &far_batch(&[gap(topic.as_bytes())]));
+        let (page, _) = log.page(&ask(&[">"], Start::All, log.end()));
+        assert_eq!(page.forgotten_at > 0, is_noted, "{topic} by {rules:?}");
+    }
 }

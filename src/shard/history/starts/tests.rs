@@ -5,14 +5,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::Identity;
-use crate::fanout::{OverflowPolicy, QueueBounds};
+use crate::fanout::{Batch, OverflowPolicy, QueueBounds, Spans};
 use crate::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
 use crate::shard::config::ShardConfig;
 use crate::shard::door::Door;
 use crate::shard::history::{KeepRule, Retention};
 use crate::shard::rig::{Rig, message, subscribe, unsubscribe};
 use crate::shard::session_state::Phase;
-use crate::wire::Features;
+use crate::wire::{Features, encode_to_vec, split};
 
 fn rig(shards: usize, rules: &[&str], bounds: QueueBounds) -> Rig {
     let rules: Vec<KeepRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
@@ -355,6 +355,48 @@ fn who_comes_back_is_told_the_exact_number_of_what_was_given_up() {
     assert_eq!(rig.hears(0, id), "!9 a-3 a=8 a=9 a=10 !1");
     rig.say(0, publisher, &[message("a", 11)]);
     assert_eq!(rig.hears(0, id), "a=11");
+}
+
+/// The carrier behind one shard confirms all that it has been told, and passes marks on.
+fn carry(rig: &mut Rig, brings: &[LinkItem]) {
+    const CARRIER: Neighbour = Neighbour(1);
+    let mut brings = brings.to_vec();
+    while let Some(item) = rig.shards[0].links_mut().next(CARRIER) {
+        match item {
+            LinkItem::Interest { seq, .. } | LinkItem::Fence { seq, .. } => {
+                rig.shards[0].on_link(CARRIER, LinkItem::InterestSeen { seq });
+            }
+            // What it brings before the mark is history.
+            LinkItem::Mark(_) => {
+                brings.drain(..).for_each(|item| rig.shards[0].on_link(CARRIER, item));
+                rig.shards[0].on_link(CARRIER, item);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn history_of_other_hosts_is_sent_and_who_comes_back_from_an_earlier_run_may_miss_some() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let config = rig(1, &["a=1h"], QueueBounds::default()).shards[0].base.config.clone();
+    let mut rig = Rig::new(&ShardConfig { carriers: 1, ..config });
+    let far = |sequence| {
+        let (bytes, mut spans) = (Bytes::from(encode_to_vec(&message("a", sequence))), Vec::new());
+        assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
+        let batch = Arc::new(Batch { bytes, spans: Spans::Native(spans.into()) });
+        LinkItem::Keep { batch, age: Duration::ZERO }
+    };
+    rig.wait(10 * SECOND);
+    let publisher = rig.open(0, OverflowPolicy::DropOldest);
+    rig.say(0, publisher, &[message("a", 7)]);
+    let mut back = |ago, brings: &[LinkItem]| {
+        let id = comes_back(&mut rig, &[("a", 1)], ago, "a");
+        carry(&mut rig, brings);
+        rig.hears(0, id)
+    };
+    assert_eq!(back(SECOND, &[far(8)]), "!9 a=7 a=8 !1");
+    assert_eq!(back(20 * SECOND, &[]), "!9 -0 a=7 a=8 !1", "it was at another, and other hosts went on");
 }
 
 /// Everything that can happen, in any order.

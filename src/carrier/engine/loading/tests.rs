@@ -1,0 +1,173 @@
+use super::*;
+use crate::carrier::link_item::LinkItem;
+use crate::ids::ShardId;
+use crate::limits::FRAME_BYTES_MAX_DEFAULT;
+use crate::topic::Filter;
+use crate::wire::{Frame, encode_to_vec};
+
+const NOW: MonotonicNs = MonotonicNs(1_000_000_000);
+const OWN: u64 = 9;
+const OTHER: u64 = 7;
+
+/// A broker that loads what is stored of all topics, and its shard.
+struct Loader {
+    loading: Loading,
+    near: Near,
+    now: MonotonicNs,
+    /// Payloads that were brought.
+    brought: u64,
+}
+
+fn message(sequence: u64) -> Frame<'static> {
+    Frame::Message { topic: b"a", payload: b"", publisher: 1, sequence, sent_at_ns: 0 }
+}
+
+/// A message of the other broker, whose count begins at 1.
+fn payload(position: u64) -> Bytes {
+    let place = TopicPlace { base: 1, position };
+    let mut payload = Vec::new();
+    PayloadHead { kind: HeadKind::Crossing, start: OTHER, place, count: 1 }.write(&mut payload);
+    payload.extend(encode_to_vec(&message(position)));
+    payload.into()
+}
+
+/// The same as it comes live.
+fn landing(position: u64) -> Landing {
+    let frames = Bytes::from(encode_to_vec(&message(position)));
+    let (topic, batches) = crossing::read(frames, 1, FRAME_BYTES_MAX_DEFAULT).expect("a crossing");
+    let place = TopicPlace { base: 1, position };
+    Landing { start: OTHER, topic, place, count: 1, what: Landed::Messages(batches) }
+}
+
+impl Loader {
+    /// Its stores are there, and are read from now on.
+    fn new() -> Loader {
+        let rule = StoredHistory {
+            filter: Filter::parse(">").unwrap(),
+            age: Duration::from_secs(60),
+            bytes: 1 << 20,
+            of_each: None,
+            is_confirmed: true,
+        };
+        let loading = Loading::of(&[rule], &Subjects::new("c"), NOW).expect("a rule");
+        let mut loader = Loader { loading, near: Near::new(1), now: NOW, brought: 0 };
+        let look = loader.ask().expect("a question");
+        assert!(matches!(look, StoreAsk::Look(_)), "{look:?}");
+        loader.answer(StoreAnswer::Fits);
+        assert!(loader.ask().is_none(), "the others have to know");
+        loader.loading.on_in_force();
+        loader
+    }
+
+    fn ask(&mut self) -> Option<StoreAsk> {
+        match self.loading.next_order(self.now)? {
+            EngineOrder::Ask { ask, .. } => Some(*ask),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(&mut self, answer: StoreAnswer) {
+        let (number, _) = self.loading.asked.expect("it has asked");
+        self.loading.on_answer(number, Ok(answer), self.now);
+    }
+
+    /// Its store has these messages, the first of which has that number there.
+    fn read(&mut self, number: u64, positions: &[u64]) {
+        self.brought = number - 1;
+        assert!(matches!(self.ask(), Some(StoreAsk::Read(_))));
+        self.answer(StoreAnswer::Reads { reader: "r".to_owned(), left: positions.len() as u64 });
+        self.more(positions);
+    }
+
+    /// Its store has more of them.
+    fn more(&mut self, positions: &[u64]) {
+        if positions.is_empty() {
+            return;
+        }
+        assert!(matches!(self.ask(), Some(StoreAsk::More { reader, .. }) if reader == "r"));
+        for (position, left) in positions.iter().zip((0..positions.len() as u64).rev()) {
+            self.brought += 1;
+            let facts = StoreFacts { age: Duration::from_secs(3), number: self.brought, left };
+            let own = (OWN, FRAME_BYTES_MAX_DEFAULT);
+            self.loading
+                .take(payload(*position), facts, own, (self.now, &mut self.near))
+                .expect("a crossing");
+        }
+    }
+
+    fn hold(&mut self, positions: &[u64]) {
+        for position in positions {
+            assert!(self.loading.hold(landing(*position)).is_none(), "there is room");
+        }
+    }
+
+    fn end(&mut self) -> Option<(Loaded, Vec<u64>)> {
+        let Ended { outcome, left, .. } = self.loading.end(self.now, &mut self.near)?;
+        Some((outcome, left.iter().map(|landing| landing.place.position).collect()))
+    }
+
+    /// The numbers of messages that are kept, and the sizes of gaps as `-3`; `!` behind those that are not as old as in the store.
+    fn kept(&mut self) -> String {
+        let items = std::iter::from_fn(|| self.near.link_next(ShardId(0)));
+        let texts = items.map(|item| {
+            let LinkItem::Keep { batch, age } = item else { panic!("{item:?}") };
+            let mark = if age < Duration::from_secs(3) { "!" } else { "" };
+            let frames = crate::wire::splitter::frames(&batch.bytes);
+            let texts = frames.map(|(_, frame)| match frame {
+                Frame::Gap { missed, .. } => format!("-{missed}{mark}"),
+                other => format!("{}{mark}", other.sequence().expect("a message")),
+            });
+            texts.collect::<Vec<_>>().join(" ")
+        });
+        texts.collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn what_is_stored_behind_later_messages_is_kept_before_them() {
+    let mut loader = Loader::new();
+    loader.read(1, &[2, 1, 4, 4, 3]);
+    assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
+    assert_eq!(loader.kept(), "1 2 3 4");
+}
+
+#[test]
+fn what_a_store_refused_is_a_gap_and_what_it_gave_up_is_none() {
+    let mut loader = Loader::new();
+    loader.read(1, &[3, 6]);
+    assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
+    assert_eq!(loader.kept(), "-2 3 -2 6");
+    let mut loader = Loader::new();
+    loader.read(2, &[3, 6]);
+    assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
+    assert_eq!(loader.kept(), "3 -2 6", "the first may be what is left");
+}
+
+#[test]
+fn a_store_that_lags_behind_what_comes_live_is_read_again() {
+    for stored in [&[1, 2][..], &[]] {
+        let mut loader = Loader::new();
+        loader.hold(&[5, 6]);
+        loader.read(1, stored);
+        assert_eq!(loader.end(), None, "there are more");
+        assert!(loader.ask().is_none(), "it is too early");
+        let missing: Vec<u64> = (1..5).filter(|position| !stored.contains(position)).collect();
+        for position in missing {
+            assert_eq!(loader.end(), None, "{position} is still to come");
+            loader.now = loader.now + ENGINE_TICK;
+            loader.more(&[position]);
+        }
+        assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
+        assert_eq!(loader.kept(), "1 2 3 4 5! 6!");
+    }
+}
+
+#[test]
+fn what_is_not_stored_in_time_is_left_to_be_told() {
+    let mut loader = Loader::new();
+    loader.hold(&[2, 6, 5]);
+    loader.read(1, &[1, 2]);
+    loader.now = loader.now + ENGINE_LOAD_LAG_MAX;
+    assert_eq!(loader.end(), Some((Loaded::Whole, vec![5, 6])), "what comes live tells what is missing");
+    assert_eq!(loader.kept(), "1 2");
+}

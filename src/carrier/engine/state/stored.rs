@@ -1,0 +1,87 @@
+//! The part of the engine that has to do with stores of history.
+
+use bytes::Bytes;
+
+use super::super::loading::{Ended, Loaded};
+use super::super::store_ask::{StoreAnswer, StoreFacts};
+use super::super::stores::Settled;
+use super::Engine;
+use crate::carrier::link_item::LinkItem;
+use crate::limits::ENGINE_PEER_KEPT;
+
+impl Engine {
+    /// Takes a payload from a store.
+    pub fn on_stored(&mut self, payload: Bytes, facts: StoreFacts) {
+        let own = (self.config.start, self.config.frame_bytes_max);
+        let at = (self.now, &mut self.near);
+        if self.loading.as_mut().is_some_and(|loading| loading.take(payload, facts, own, at).is_none()) {
+            self.junk += 1;
+        }
+        self.go_on();
+    }
+
+    /// Notes the answer to [`EngineOrder::Store`].
+    pub fn on_store_answer(&mut self, number: u64, is_stored: bool) {
+        self.departures.on_store_answer(number, is_stored, self.now);
+        self.go_on();
+    }
+
+    /// Notes the answer to [`EngineOrder::Ask`].
+    pub fn on_ask_answer(&mut self, number: u64, answer: Result<StoreAnswer, String>) {
+        if let Some(loading) = &mut self.loading {
+            loading.on_answer(number, answer, self.now);
+        }
+        self.go_on();
+    }
+
+    /// True once the history that was stored is here, or is given up.
+    pub fn has_loaded(&self) -> bool {
+        self.loading.is_none()
+    }
+
+    /// True if all of it is here.
+    pub fn has_all_history(&self) -> bool {
+        matches!(self.loaded, Some((Loaded::Whole, _)))
+    }
+
+    /// Takes the way loading went wrong last, as a sentence.
+    pub fn take_load_trouble(&mut self) -> Option<String> {
+        self.loading.as_mut().and_then(|loading| loading.take_trouble())
+    }
+
+    /// Ends loading when all is here: what has come live meanwhile follows.
+    pub(super) fn load(&mut self) {
+        let Some(loading) = &mut self.loading else { return self.forget_strangers() };
+        let Some(ended) = loading.end(self.now, &mut self.near) else { return };
+        let Ended { outcome, kept, left, received } = ended;
+        self.loaded = Some((outcome, loading.loaded()));
+        self.loading = None;
+        // What was stored may have come before the same messages came live, and before its broker was known here.
+        self.arrivals.adopt(kept, received);
+        self.strangers_until = Some(self.now + ENGINE_PEER_KEPT);
+        for landing in left {
+            let seen = self.peers.get(landing.start).map_or(0, |peer| peer.seen);
+            let (interest, known) = (&self.interest, (seen, self.near.confirmed()));
+            self.arrivals.take(landing, |topic| interest.footing(topic, known));
+        }
+    }
+
+    /// Forgets, in time, the brokers that were known by what is stored alone: they are gone.
+    fn forget_strangers(&mut self) {
+        if self.strangers_until.is_some_and(|until| until <= self.now) {
+            self.strangers_until = None;
+            let peers = &self.peers;
+            self.arrivals.retain_origins(|start| peers.get(start).is_some());
+        }
+    }
+
+    /// Lets publishers go on that have waited for what they said to be stored.
+    pub(super) fn tell_settled(&mut self) {
+        for Settled { shard, publisher, is_stored } in self.departures.take_settled() {
+            match is_stored {
+                true => self.near.hold((shard, publisher), false),
+                false => self.near.say(shard, LinkItem::Unstored { publisher }),
+            }
+        }
+    }
+}
