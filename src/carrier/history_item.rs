@@ -104,8 +104,8 @@ pub struct KeptPart {
 pub struct GivenUp {
     /// By publisher, of a few.
     pub of: Vec<GivenUpOf>,
-    /// There are more, of which nothing is known.
-    pub others: bool,
+    /// The time of the last of those of which nothing else is known, as in [`Stretch`]; 0: there are none.
+    pub others_at: u64,
 }
 
 /// The messages of one publisher that were given up.
@@ -135,8 +135,13 @@ impl GivenUp {
         } else if self.of.len() < most {
             self.of.push(more);
         } else {
-            self.others = true;
+            self.add_other(more.at);
         }
+    }
+
+    /// Adds something of that time of which nothing else is known.
+    pub(crate) fn add_other(&mut self, at: u64) {
+        self.others_at = self.others_at.max(at);
     }
 }
 

@@ -347,8 +347,10 @@ impl Loading {
             let places = stored.map(|place| (place, true)).chain([((first, count), false)]);
             let mut next = self.kept.next_of(start, topic);
             for ((place, count), is_stored) in places {
+                let end = TopicPlace { position: place.position + count, ..place };
                 let reached = match next {
-                    Some(next) if next >= place => continue,
+                    Some(next) if next >= end => continue,
+                    Some(next) if next >= place => place.position,
                     Some(next) if next.base == place.base => next.position,
                     // Where a store has given something up, its first is what is left.
                     None if is_stored && !is_whole => place.position,
@@ -357,7 +359,7 @@ impl Loading {
                 if place.position > reached {
                     return true;
                 }
-                next = Some(TopicPlace { position: place.position + count, ..place });
+                next = Some(end);
             }
             false
         })

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::notices::Notices;
 use crate::carrier::Stretch;
 use crate::fanout::{Chunk, Encoding, zmtp_frames};
 use crate::limits::{COPY_BELOW_BYTES, HISTORY_PAGE_BYTES};
@@ -79,23 +80,27 @@ impl Gathered {
         }
     }
 
-    /// Adds the messages of a stretch that are wanted, by publisher and number. A notice of a publisher that some are missing goes
-    /// with the next of them.
-    pub(super) fn add_wanted(&mut self, stretch: &Stretch, wants: impl Fn(u64, u64) -> bool) {
-        let mut notices: Vec<Bytes> = Vec::new();
+    /// Adds the messages of a stretch of that log that are wanted, by publisher and number. A notice of a gap goes with the next of
+    /// them, and stays among the others until there is one.
+    pub(super) fn add_wanted(
+        &mut self,
+        stretch: &Stretch,
+        (log, notices): (usize, &mut Notices),
+        wants: impl Fn(u64, u64) -> bool,
+    ) {
         for (whole, frame) in splitter::frames(&stretch.bytes) {
             let Some((publisher, first)) = frame.author() else {
-                notices.push(whole);
+                notices.add((log, stretch.at), whole);
                 continue;
             };
             let messages = frame.messages();
             let takes_whole = messages <= 1 || self.encoding == Encoding::NativeRuns;
             let last = first.saturating_add(u64::from(messages).saturating_sub(1));
             if !wants(publisher, last) {
-                notices.clear();
+                notices.have_been_told(log);
                 continue;
             }
-            notices.drain(..).for_each(|notice| self.put(1, 0, |next| next.extend_from_slice(&notice)));
+            self.add_notices(&notices.take_before((log, stretch.at)));
             if takes_whole && wants(publisher, first) {
                 self.put(1, messages, |next| next.extend_from_slice(&whole));
                 continue;
@@ -106,6 +111,11 @@ impl Gathered {
                 self.put(1, 1, |next| encode(&single, next));
             }
         }
+    }
+
+    /// Adds notices of gaps.
+    pub(super) fn add_notices(&mut self, notices: &[Bytes]) {
+        notices.iter().for_each(|notice| self.put(1, 0, |next| next.extend_from_slice(notice)));
     }
 
     /// Adds the notice that so many messages of a topic have given way.

@@ -10,6 +10,7 @@
 //! | `forgotten` | of topics of which nothing is kept any more, the end |
 //! | `replay` | the history of one session that starts, merged from all shards |
 //! | `resume` | of that, what a client has had that comes back, and what it is told to have missed |
+//! | `notices` | of that, the gaps that are kept among messages |
 //! | `gathered` | history in the chunks in which it leaves |
 //! | `kept` | the logs of a shard |
 //! | `starts` | sessions on their way into force by way of history |
@@ -18,6 +19,7 @@ mod forgotten;
 mod gathered;
 mod kept;
 mod log;
+mod notices;
 mod records;
 mod replay;
 mod resume;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::notices::Notices;
 use super::resume::{Resume, Shortfall};
 use crate::carrier::{HistoryAsk, HistoryPage, KeptPart, KeptPlace, Stretch};
 use crate::ids::{Neighbour, SessionId};
@@ -79,6 +80,8 @@ struct UnderWay {
     skip: u64,
     /// By shard: the time of the last message of it that was given up there.
     floors: Vec<u64>,
+    /// Gaps among what is kept, to a client that comes back.
+    notices: Notices,
 }
 
 impl UnderWay {
@@ -92,12 +95,14 @@ impl UnderWay {
 pub(super) enum ReplayStep {
     /// A shard has to be asked, or to answer.
     Wait,
-    /// This stretch is next, without so many of its first messages.
-    Send(Stretch, u64),
+    /// This stretch of a log is next, without so many of its first messages.
+    Send { log: usize, stretch: Stretch, skip: u64 },
     /// This number of messages of this topic has given way since the session started.
     Missed(Bytes, u64),
     /// This is missing of this topic, or of any if it is empty, since a connection was lost.
     Lacks(Bytes, Shortfall),
+    /// These notices of gaps stand at the end of a topic.
+    Notices(Bytes, Vec<Bytes>),
     /// All was sent.
     Done,
 }
@@ -137,9 +142,10 @@ impl Replay {
         Replay { resume: Some(resume), is_unsure, ..self }
     }
 
-    /// The return of the session's client, if it is one.
-    pub(super) fn resume(&self) -> Option<&Resume> {
-        self.resume.as_ref()
+    /// The topic of what is sent, and the return of the session's client, if it is one, with the notices on their way to it.
+    pub(super) fn under_way(&mut self) -> Option<(&Bytes, Option<(&Resume, &mut Notices)>)> {
+        let UnderWay { topic, notices, .. } = self.topic.as_mut()?;
+        Some((topic, self.resume.as_ref().map(|resume| (resume, notices))))
     }
 
     /// Messages of a log up to this stretch are history, and those behind it live.
@@ -174,11 +180,6 @@ impl Replay {
         questions
     }
 
-    /// The topic of what is sent.
-    pub(super) fn topic(&self) -> Option<&Bytes> {
-        self.topic.as_ref().map(|under_way| &under_way.topic)
-    }
-
     /// A question is answered.
     pub(super) fn on_page(&mut self, page: HistoryPage) {
         let may_miss = |resume: &Resume| resume.may_miss_forgotten(page.forgotten_at);
@@ -209,6 +210,10 @@ impl Replay {
             let times = self.streams.iter().enumerate();
             let times = times.filter_map(|(shard, stream)| Some((stream.next_of(&under_way.topic)?, shard)));
             let Some((at, shard)) = times.min() else {
+                let notices = under_way.notices.take_rest();
+                if !notices.is_empty() {
+                    return ReplayStep::Notices(under_way.topic.clone(), notices);
+                }
                 // What was still to come when the topic began has given way.
                 let missed = self.streams.iter_mut().map(|stream| std::mem::take(&mut stream.left)).sum();
                 let missed = leave_out(&mut under_way.skip, missed);
@@ -237,7 +242,7 @@ impl Replay {
             }
             let first = messages - leave_out(skip, messages);
             if first == 0 || first < messages {
-                return ReplayStep::Send(stretch, first);
+                return ReplayStep::Send { log: shard, stretch, skip: first };
             }
         }
         ReplayStep::Wait
@@ -277,7 +282,7 @@ impl Replay {
         }
         let left: u64 = self.streams.iter().map(|stream| stream.left).sum();
         let skip = if self.resume.is_some() { 0 } else { left.saturating_sub(most) };
-        self.topic = Some(UnderWay { topic, skip, floors });
+        self.topic = Some(UnderWay { topic, skip, floors, notices: Notices::default() });
         true
     }
 }
@@ -330,11 +335,14 @@ mod tests {
         let mut texts = Vec::new();
         loop {
             texts.push(match replay.step() {
-                ReplayStep::Send(stretch, 0) => stretch.at.to_string(),
-                ReplayStep::Send(stretch, skip) => format!("{}+{skip}", stretch.at),
+                ReplayStep::Send { stretch, skip: 0, .. } => stretch.at.to_string(),
+                ReplayStep::Send { stretch, skip, .. } => format!("{}+{skip}", stretch.at),
                 ReplayStep::Missed(topic, missed) => format!("{}-{missed}", String::from_utf8_lossy(&topic)),
                 ReplayStep::Lacks(topic, missing) => {
                     format!("{}{missing:?}", String::from_utf8_lossy(&topic))
+                }
+                ReplayStep::Notices(topic, notices) => {
+                    format!("{}!{}", String::from_utf8_lossy(&topic), notices.len())
                 }
                 ReplayStep::Wait => "?".to_owned(),
                 ReplayStep::Done => ".".to_owned(),

@@ -85,9 +85,9 @@ impl Resume {
     /// The messages that are missing of a topic on one shard, by the first of its parts and the last stretch that is history.
     pub(super) fn missing(&self, part: &KeptPart, up_to: u64) -> Shortfall {
         let Some(given_up) = &part.given_up else { return Shortfall::Exactly(0) };
-        let GivenUp { of, others } = &**given_up;
-        let others =
-            if *others && !self.has_newest(part) { Shortfall::Unknown } else { Shortfall::Exactly(0) };
+        let GivenUp { of, others_at } = &**given_up;
+        let may_miss_others = *others_at > 0 && *others_at >= self.since && !self.has_newest(part);
+        let others = if may_miss_others { Shortfall::Unknown } else { Shortfall::Exactly(0) };
         of.iter().map(|of| self.missing_of(&part.topic, of, up_to)).fold(others, Shortfall::and)
     }
 
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn given(publisher: u64, (first, last, count): (u64, u64, u64), at: u64) -> GivenUp {
-        GivenUp { of: vec![GivenUpOf { publisher, first, last, count, at, order: at }], others: false }
+        GivenUp { of: vec![GivenUpOf { publisher, first, last, count, at, order: at }], others_at: 0 }
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn who_has_the_last_value_of_a_topic_has_missed_nothing_of_it() {
-        let last = |kept: &[(u64, u64)]| part(kept, GivenUp { of: Vec::new(), others: true });
+        let last = |kept: &[(u64, u64)]| part(kept, GivenUp { of: Vec::new(), others_at: 50 });
         let missing =
             |position, kept: &[(u64, u64)]| resume(&[("t", 1, position)], 10).missing(&last(kept), 100);
         assert_eq!(missing(7, &[(60, 7)]), Shortfall::Exactly(0));

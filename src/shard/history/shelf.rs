@@ -404,9 +404,9 @@ impl Shelf {
     /// before that one.
     pub(super) fn given_up(&self, slot: u32, since: u64) -> Option<Box<GivenUp>> {
         let topic = &self.topics[slot as usize];
-        topic.kept.back().filter(|newest| newest.at >= since)?;
+        let newest = topic.kept.back().filter(|newest| newest.at >= since)?;
         if let Keep::Last = self.keep {
-            return (topic.index > 1).then(|| Box::new(GivenUp { of: Vec::new(), others: true }));
+            return (topic.index > 1).then(|| Box::new(GivenUp { of: Vec::new(), others_at: newest.at }));
         }
         topic.given_up.clone()
     }
@@ -433,11 +433,15 @@ impl Shelf {
 impl KeptTopic {
     /// Messages of a frame are not kept any more.
     fn give_up(&mut self, frame: &Frame<'_>, Came { order, at }: Came) {
-        let Some((publisher, first)) = frame.author() else { return };
+        let given_up = self.given_up.get_or_insert_default();
+        let Some((publisher, first)) = frame.author() else {
+            // A notice of messages that never came, of which it has no numbers.
+            return given_up.add_other(at);
+        };
         let count = u64::from(frame.messages());
         let last = first.saturating_add(count - 1);
         let gone = GivenUpOf { publisher, first, last, count, at, order };
-        self.given_up.get_or_insert_default().add(gone, GIVEN_UP_PUBLISHERS_MAX);
+        given_up.add(gone, GIVEN_UP_PUBLISHERS_MAX);
     }
 
     /// True if so many messages are kept without the oldest stretch.

@@ -477,16 +477,18 @@ fn gather(replay: &mut Replay, encoding: Encoding, is_wanted: impl Fn(&Bytes) ->
         match replay.step() {
             ReplayStep::Wait => return (gathered, false),
             ReplayStep::Done => return (gathered, true),
-            ReplayStep::Send(stretch, skip) => {
-                let Some(topic) = replay.topic().filter(|topic| is_wanted(topic)) else { continue };
-                match replay.resume() {
-                    None => gathered.add(&stretch, skip),
-                    Some(resume) => {
-                        gathered
-                            .add_wanted(&stretch, |publisher, number| resume.wants(topic, publisher, number));
+            ReplayStep::Send { log, stretch, skip } => {
+                match replay.under_way().filter(|(topic, _)| is_wanted(topic)) {
+                    None => {}
+                    Some((_, None)) => gathered.add(&stretch, skip),
+                    Some((topic, Some((resume, notices)))) => {
+                        let wants = |publisher, number| resume.wants(topic, publisher, number);
+                        gathered.add_wanted(&stretch, (log, notices), wants);
                     }
                 }
             }
+            ReplayStep::Notices(topic, notices) if is_wanted(&topic) => gathered.add_notices(&notices),
+            ReplayStep::Notices(..) => {}
             ReplayStep::Lacks(topic, missing) => {
                 let missed = match missing {
                     Shortfall::Exactly(missed) => missed,

@@ -376,17 +376,24 @@ fn carry(rig: &mut Rig, brings: &[LinkItem]) {
     }
 }
 
+/// A broker of one shard with a carrier behind it, which keeps by this rule.
+fn carried(rule: &str) -> Rig {
+    let config = rig(1, &[rule], QueueBounds::default()).shards[0].base.config.clone();
+    Rig::new(&ShardConfig { carriers: 1, ..config })
+}
+
+/// Frames that the carrier brings to be kept.
+fn far(frame: &Frame<'_>) -> LinkItem {
+    let (bytes, mut spans) = (Bytes::from(encode_to_vec(frame)), Vec::new());
+    assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
+    let batch = Arc::new(Batch { bytes, spans: Spans::Native(spans.into()) });
+    LinkItem::Keep { batch, age: Duration::ZERO }
+}
+
 #[test]
 fn history_of_other_hosts_is_sent_and_who_comes_back_from_an_earlier_run_may_miss_some() {
     const SECOND: Duration = Duration::from_secs(1);
-    let config = rig(1, &["a=1h"], QueueBounds::default()).shards[0].base.config.clone();
-    let mut rig = Rig::new(&ShardConfig { carriers: 1, ..config });
-    let far = |sequence| {
-        let (bytes, mut spans) = (Bytes::from(encode_to_vec(&message("a", sequence))), Vec::new());
-        assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
-        let batch = Arc::new(Batch { bytes, spans: Spans::Native(spans.into()) });
-        LinkItem::Keep { batch, age: Duration::ZERO }
-    };
+    let mut rig = carried("a=1h");
     rig.wait(10 * SECOND);
     let publisher = rig.open(0, OverflowPolicy::DropOldest);
     rig.say(0, publisher, &[message("a", 7)]);
@@ -395,8 +402,34 @@ fn history_of_other_hosts_is_sent_and_who_comes_back_from_an_earlier_run_may_mis
         carry(&mut rig, brings);
         rig.hears(0, id)
     };
-    assert_eq!(back(SECOND, &[far(8)]), "!9 a=7 a=8 !1");
+    assert_eq!(back(SECOND, &[far(&message("a", 8))]), "!9 a=7 a=8 !1");
     assert_eq!(back(20 * SECOND, &[]), "!9 -0 a=7 a=8 !1", "it was at another, and other hosts went on");
+}
+
+#[test]
+fn gaps_among_what_is_kept_are_told_to_who_comes_back() {
+    let mut rig = carried(">=4");
+    rig.wait(Duration::from_secs(10));
+    let back = |rig: &mut Rig, (topic, had): (&str, u64), brings: &[Frame<'_>]| {
+        let id = comes_back(rig, &[(topic, had)], Duration::from_secs(1), topic);
+        carry(rig, &brings.iter().map(far).collect::<Vec<_>>());
+        let heard = rig.hears(0, id);
+        rig.wait(TICK * 2);
+        heard
+    };
+    let gap = |topic: &'static str, missed| Frame::Gap { topic: topic.as_bytes(), missed, reason: 6 };
+    let two = [message("a", 2), gap("a", 3), message("a", 6)];
+    assert_eq!(back(&mut rig, ("a", 1), &two), "!9 a=2 a-3 a=6 !1");
+    assert_eq!(back(&mut rig, ("a", 2), &[]), "!9 a-3 a=6 !1");
+    assert_eq!(back(&mut rig, ("a", 6), &[]), "!9 !1", "it was told");
+    assert_eq!(back(&mut rig, ("a", 6), &[gap("a", 2)]), "!9 a-0 !1", "it may know of it");
+    assert_eq!(back(&mut rig, ("a", 6), &[message("a", 9)]), "!9 a-0 a=9 !1");
+    assert_eq!(back(&mut rig, ("a", 9), &[]), "!9 !1");
+    // A notice that has given way says no more how many there were.
+    let mut many = vec![message("b", 1), gap("b", 3)];
+    many.extend((2..=6).map(|sequence| message("b", sequence)));
+    assert_eq!(back(&mut rig, ("b", 1), &many), "!9 b-0 b=3 b=4 b=5 b=6 !1");
+    assert_eq!(back(&mut rig, ("b", 6), &[]), "!9 !1");
 }
 
 /// Everything that can happen, in any order.
