@@ -109,6 +109,8 @@ pub(super) struct Loading {
     /// Messages and words of other brokers that have come meanwhile, in order.
     held: VecDeque<Landing>,
     held_bytes: usize,
+    /// There was no room for some.
+    has_overrun: bool,
     /// The way things went wrong last.
     trouble: Option<String>,
     loaded: u64,
@@ -132,6 +134,7 @@ impl Loading {
             kept: WayIn::default(),
             held: VecDeque::new(),
             held_bytes: 0,
+            has_overrun: false,
             trouble: None,
             loaded: 0,
         })
@@ -160,6 +163,7 @@ impl Loading {
     pub(super) fn hold(&mut self, landing: Landing) -> Option<Landing> {
         let bytes = landing.held_bytes();
         if self.held_bytes + bytes > ENGINE_LANDED_BYTES_MAX {
+            self.has_overrun = true;
             return Some(landing);
         }
         self.held_bytes += bytes;
@@ -365,6 +369,18 @@ impl Loading {
         })
     }
 
+    /// The places from which on topics of brokers are still to come live. It is whole from there on, while a store may not have yet
+    /// what it refused at first.
+    fn comes_live(&self) -> BTreeMap<(u64, Bytes), TopicPlace> {
+        let mut from: BTreeMap<(u64, Bytes), TopicPlace> = BTreeMap::new();
+        for landing in self.held.iter().filter(|_| !self.has_overrun) {
+            let end = TopicPlace { position: landing.place.position + landing.count, ..landing.place };
+            let of_topic = from.entry((landing.start, landing.topic.clone())).or_default();
+            *of_topic = end.max(*of_topic);
+        }
+        from
+    }
+
     /// Keeps something behind all that was kept of its topic.
     fn keep(&mut self, (landing, came): (Landing, CameBy), now: MonotonicNs, near: &mut Near) {
         let age = match came {
@@ -395,12 +411,17 @@ impl Loading {
             (false, true) => Loaded::GivenUp,
             (false, false) => return None,
         };
+        let live_from = self.comes_live();
         for landing in std::mem::take(&mut self.held) {
             self.sorting.add(landing, CameBy::Live);
         }
         self.held_bytes = 0;
         let (mut left, mut received) = (Vec::new(), 0);
         while let Some((landing, came)) = self.sorting.next() {
+            let from = live_from.get(&(landing.start, landing.topic.clone()));
+            if came != CameBy::Live && from.is_some_and(|from| landing.place >= *from) {
+                continue;
+            }
             if came == CameBy::Live {
                 let next = self.kept.next_of(landing.start, &landing.topic);
                 let is_message = matches!(landing.what, Landed::Messages(_));

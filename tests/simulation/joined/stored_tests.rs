@@ -59,18 +59,18 @@ fn run(seed: u64) -> (u64, u64) {
     for _ in 0..rng.usize(100..800) {
         let side = rng.usize(..sides);
         match rng.u32(..100) {
-            0..30 => {
+            0..16 => {
                 let topic = rng.usize(..2);
                 said.published[side][topic] += 1;
                 brokers.publish(publishers[side], TOPICS[side][topic], said.published[side][topic]);
             }
-            30..34 => {
+            16..20 => {
                 let request = brokers.guest(publishers[side]).flush();
                 said.asked.push((side, request, said.published[side]));
             }
-            34..36 if rng.u32(..5) == 0 => brokers.cut(side, false),
-            36..44 => brokers.tick(),
-            44..70 => drop(brokers.houses[side].go_on()),
+            20..22 if rng.u32(..5) == 0 => brokers.cut(side, false),
+            22..28 => brokers.tick(),
+            28..48 => drop(brokers.houses[side].go_on()),
             which => drop(brokers.step(side, which % 4)),
         }
     }

@@ -171,3 +171,12 @@ fn what_is_not_stored_in_time_is_left_to_be_told() {
     assert_eq!(loader.end(), Some((Loaded::Whole, vec![5, 6])), "what comes live tells what is missing");
     assert_eq!(loader.kept(), "1 2");
 }
+
+#[test]
+fn what_is_still_to_come_live_is_not_taken_from_a_store() {
+    let mut loader = Loader::new();
+    loader.hold(&[3, 4]);
+    loader.read(1, &[1, 2, 3, 4, 8]);
+    assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
+    assert_eq!(loader.kept(), "1 2 3 4", "5 to 7 are on their way, and may be stored behind 8");
+}
