@@ -109,8 +109,8 @@ pub(super) struct Loading {
     /// Messages and words of other brokers that have come meanwhile, in order.
     held: VecDeque<Landing>,
     held_bytes: usize,
-    /// There was no room for some.
-    has_overrun: bool,
+    /// The places from which on topics of brokers come live, whole: a store may not have yet what it refused at first.
+    live_from: BTreeMap<(u64, Bytes), TopicPlace>,
     /// The way things went wrong last.
     trouble: Option<String>,
     loaded: u64,
@@ -134,7 +134,7 @@ impl Loading {
             kept: WayIn::default(),
             held: VecDeque::new(),
             held_bytes: 0,
-            has_overrun: false,
+            live_from: BTreeMap::new(),
             trouble: None,
             loaded: 0,
         })
@@ -160,11 +160,16 @@ impl Loading {
     }
 
     /// Lets something that comes live wait, or returns it if there is no room.
-    pub(super) fn hold(&mut self, landing: Landing) -> Option<Landing> {
-        let bytes = landing.held_bytes();
+    pub(super) fn hold(&mut self, landing: Landing, footing: Footing) -> Option<Landing> {
+        let (bytes, of_topic) = (landing.held_bytes(), (landing.start, landing.topic.clone()));
         if self.held_bytes + bytes > ENGINE_LANDED_BYTES_MAX {
-            self.has_overrun = true;
+            self.live_from.remove(&of_topic);
             return Some(landing);
+        }
+        if footing == Footing::Answered {
+            let end = TopicPlace { position: landing.place.position + landing.count, ..landing.place };
+            let from = self.live_from.entry(of_topic).or_default();
+            *from = end.max(*from);
         }
         self.held_bytes += bytes;
         self.held.push_back(landing);
@@ -178,6 +183,7 @@ impl Loading {
 
     /// Begins again, on a new connection: what has come already is known by its positions.
     pub(super) fn on_connected(&mut self) {
+        self.live_from.clear();
         self.begin_again(Next::Look);
     }
 
@@ -369,18 +375,6 @@ impl Loading {
         })
     }
 
-    /// The places from which on topics of brokers are still to come live. It is whole from there on, while a store may not have yet
-    /// what it refused at first.
-    fn comes_live(&self) -> BTreeMap<(u64, Bytes), TopicPlace> {
-        let mut from: BTreeMap<(u64, Bytes), TopicPlace> = BTreeMap::new();
-        for landing in self.held.iter().filter(|_| !self.has_overrun) {
-            let end = TopicPlace { position: landing.place.position + landing.count, ..landing.place };
-            let of_topic = from.entry((landing.start, landing.topic.clone())).or_default();
-            *of_topic = end.max(*of_topic);
-        }
-        from
-    }
-
     /// Keeps something behind all that was kept of its topic.
     fn keep(&mut self, (landing, came): (Landing, CameBy), now: MonotonicNs, near: &mut Near) {
         let age = match came {
@@ -411,14 +405,13 @@ impl Loading {
             (false, true) => Loaded::GivenUp,
             (false, false) => return None,
         };
-        let live_from = self.comes_live();
         for landing in std::mem::take(&mut self.held) {
             self.sorting.add(landing, CameBy::Live);
         }
         self.held_bytes = 0;
         let (mut left, mut received) = (Vec::new(), 0);
         while let Some((landing, came)) = self.sorting.next() {
-            let from = live_from.get(&(landing.start, landing.topic.clone()));
+            let from = self.live_from.get(&(landing.start, landing.topic.clone()));
             if came != CameBy::Live && from.is_some_and(|from| landing.place >= *from) {
                 continue;
             }

@@ -307,14 +307,19 @@ impl Engine {
         let (start, topic) = (landing.start, &landing.topic);
         let is_wanted = self.arrivals.is_firm(start, topic)
             || self.departures.allows(topic) && (self.interest.is_of_everything() || self.near.wants(topic));
-        if let Some(loading) = self.loading.as_mut().filter(|loading| is_wanted && loading.holds(topic)) {
-            if let Some(landing) = loading.hold(landing) {
-                self.arrivals.overrun(&landing);
+        if !is_wanted {
+            return;
+        }
+        let seen = self.peers.get(start).map_or(0, |peer| peer.seen);
+        let (interest, known) = (&self.interest, (seen, self.near.confirmed()));
+        match self.loading.as_mut().filter(|loading| loading.holds(topic)) {
+            None => self.arrivals.take(landing, |topic| interest.footing(topic, known)),
+            Some(loading) => {
+                let footing = interest.footing(topic, known);
+                if let Some(landing) = loading.hold(landing, footing) {
+                    self.arrivals.overrun(&landing);
+                }
             }
-        } else if is_wanted {
-            let seen = self.peers.get(start).map_or(0, |peer| peer.seen);
-            let (interest, known) = (&self.interest, (seen, self.near.confirmed()));
-            self.arrivals.take(landing, |topic| interest.footing(topic, known));
         }
     }
 

@@ -97,7 +97,7 @@ impl Loader {
 
     fn hold(&mut self, positions: &[u64]) {
         for position in positions {
-            assert!(self.loading.hold(landing(*position)).is_none(), "there is room");
+            assert!(self.loading.hold(landing(*position), Footing::Answered).is_none(), "there is room");
         }
     }
 
@@ -174,9 +174,14 @@ fn what_is_not_stored_in_time_is_left_to_be_told() {
 
 #[test]
 fn what_is_still_to_come_live_is_not_taken_from_a_store() {
-    let mut loader = Loader::new();
-    loader.hold(&[3, 4]);
-    loader.read(1, &[1, 2, 3, 4, 8]);
-    assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
-    assert_eq!(loader.kept(), "1 2 3 4", "5 to 7 are on their way, and may be stored behind 8");
+    for (footing, wanted) in [(Footing::Answered, "1 2 3 4"), (Footing::Confirmed, "1 2 3 4 -3 8")] {
+        let mut loader = Loader::new();
+        for position in [3, 4] {
+            assert!(loader.loading.hold(landing(position), footing).is_none(), "there is room");
+        }
+        loader.read(1, &[1, 2, 3, 4, 8]);
+        assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
+        // 5 to 7 may be stored behind 8, and are on their way from a broker that has answered.
+        assert_eq!(loader.kept(), wanted, "{footing:?}");
+    }
 }
