@@ -6,9 +6,11 @@
 
 #[path = "../broker_process/mod.rs"]
 mod broker_process;
+mod changes;
 mod delivery;
 mod direct;
 mod history;
+mod joined;
 mod nats_server;
 #[path = "../one_thread/mod.rs"]
 mod one_thread;

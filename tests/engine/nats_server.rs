@@ -79,6 +79,11 @@ impl NatsServer {
         std::fs::write(self.dir.path().join("conf"), text).expect("a file");
     }
 
+    /// Has it read its configuration again while it runs.
+    pub(crate) fn reload(&self) {
+        kill(self.pid(), Signal::SIGHUP).expect("it is ours");
+    }
+
     /// Starts it, with nothing that it knew before but what it has stored.
     pub(crate) fn start_again(&mut self) {
         assert!(self.child.is_none(), "it runs");

@@ -8,6 +8,7 @@ use corecast::{Event, GapReason};
 use corecast_executors::pause;
 
 use super::broker_process::BrokerProcess;
+use super::joined::Joined;
 use super::nats_server::NatsServer;
 use super::one_thread::Held;
 use super::oracle::{Listener, Load, PATIENCE, publisher, subscriber, topic};
@@ -15,58 +16,6 @@ use super::{broker, two_brokers, watchdog};
 
 /// Time for which a server is stopped: longer than it takes to be noticed.
 const FROZEN_FOR: Duration = Duration::from_secs(6);
-
-/// A load on one host, a listener there and one on the other.
-struct Joined {
-    brokers: [BrokerProcess; 2],
-    near: Listener,
-    far: Listener,
-    load: Load,
-}
-
-impl Joined {
-    /// All is well, and some messages have come.
-    fn begin(server: &NatsServer) -> Self {
-        let brokers = two_brokers(server, &[]);
-        let mut near = Listener::new(brokers[0].client(), "load");
-        let mut far = Listener::new(brokers[1].client(), "load");
-        let load = Load::start(publisher(brokers[0].client()), "load");
-        near.until_after(100);
-        far.until_after(100);
-        Joined { brokers, near, far, load }
-    }
-
-    /// Waits until both brokers are connected again after they were not.
-    fn until_back(&self, connects: u64) {
-        for broker in &self.brokers {
-            broker.until(|page| {
-                page.sum("corecast_engine_connects_total") > connects
-                    && page.sum("corecast_engine_connected") == 1
-            });
-        }
-    }
-
-    fn connects(&self) -> u64 {
-        self.brokers
-            .iter()
-            .map(|broker| broker.page().sum("corecast_engine_connects_total"))
-            .max()
-            .unwrap_or(0)
-    }
-
-    /// Messages flow again, and all are accounted for.
-    fn end(mut self) {
-        // What is published from here on comes.
-        let now = self.near.last();
-        self.near.until_after(now + 200);
-        let now = self.near.last();
-        self.far.until_after(now);
-        let sent = self.load.stop();
-        self.near.until_all(sent);
-        self.far.until_all(sent);
-        assert_eq!(self.near.missed, 0, "the own host does not notice");
-    }
-}
 
 #[test]
 fn a_server_that_is_killed_and_started_again_with_nothing_loses_what_is_told() {
