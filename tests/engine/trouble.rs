@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use corecast::{Event, GapReason};
 use corecast_executors::pause;
 
-use super::broker_process::BrokerProcess;
 use super::joined::Joined;
 use super::nats_server::NatsServer;
 use super::one_thread::Held;
