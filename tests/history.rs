@@ -20,8 +20,8 @@ use std::time::Duration;
 use broker_process::{BrokerProcess, Transport};
 use cable::Cable;
 use corecast::{
-    ClientConfig, ConnectionEvent, Event, Filter, Message, OverflowPolicy, Publisher, PublisherId, Start,
-    Subscriber,
+    ClientConfig, ConnectionEvent, ConnectionEvents, Event, Filter, Message, OverflowPolicy, Publisher,
+    PublisherId, Start, Subscriber,
 };
 use running::{at, run, start, text};
 use zmtp_peer::ZmtpPeer;
@@ -142,7 +142,8 @@ fn all_in_order(subscriber: &mut Subscriber, ids: &[PublisherId], last: u64) -> 
 
 /// A broker of two shards that keeps all of some topics by this rule, with room for so many frames in each queue.
 fn keeping(rule: &str, egress_frames: &str) -> BrokerProcess {
-    let bounds = ["--keep-bytes", "1GiB", "--egress-frames", egress_frames];
+    // A subscriber that has no processor for a while is bounded by its messages alone.
+    let bounds = ["--keep-bytes", "1GiB", "--egress-bytes", "256MiB", "--egress-frames", egress_frames];
     BrokerProcess::start(Transport::Tcp, &[&["--shards", "2", "--keep", rule], &bounds[..]].concat())
 }
 
@@ -366,6 +367,11 @@ fn a_zeromq_subscriber_has_last_messages_first_and_then_what_comes() {
     assert!(text(&output.stderr).contains("zmtp-last"), "{}", text(&output.stderr));
 }
 
+/// Waits for such an event.
+fn until(events: &mut ConnectionEvents, is_it: impl Fn(&ConnectionEvent) -> bool) {
+    while !is_it(&events.recv_timeout(PATIENCE).expect("an event of the connection")) {}
+}
+
 #[test]
 fn a_subscriber_whose_connection_is_lost_under_a_flood_gets_everything_once() {
     let _watchdog =
@@ -400,8 +406,10 @@ fn a_subscriber_whose_connection_is_lost_under_a_flood_gets_everything_once() {
             }
             if cuts < 5 && all > (cuts + 1) * MESSAGES / 4 {
                 cable.cut();
-                while !matches!(events.recv_timeout(PATIENCE), Some(ConnectionEvent::Disconnected { .. })) {}
+                until(&mut events, |event| matches!(event, ConnectionEvent::Disconnected { .. }));
                 cable.mend();
+                // What is read until then came before: the next cut is one of the next connection.
+                until(&mut events, |event| matches!(event, ConnectionEvent::Connected));
                 cuts += 1;
             }
         }
