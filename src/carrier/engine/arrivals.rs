@@ -136,8 +136,10 @@ impl WayIn {
     }
 
     fn accept(&mut self, landing: Landing, hole: Option<Missing>, footing: &impl Fn(&[u8]) -> Footing) {
-        let footing = footing(&landing.topic);
         let Landing { start, topic, place, count, what } = landing;
+        // What is firm stays so.
+        let is_firm = self.heard.is_firm(start, &topic);
+        let footing = if is_firm { Footing::Answered } else { footing(&topic) };
         if hole.is_some() && self.is_over() {
             // It is told with the next word.
             return;

@@ -135,12 +135,14 @@ impl HeardPositions {
         if is_behind {
             return Standing::Behind;
         }
-        let is_whole = match (heard.firmness, footing()) {
-            (Firmness::Firm, _) | (_, Footing::Answered) | (Firmness::Begun, Footing::Confirmed) => true,
-            (_, Footing::Confirmed) => false,
-            (_, Footing::Open) if count > 0 => return Standing::Early,
-            (_, Footing::Open) => false,
-        };
+        // Most of the time it is: nothing is looked up then.
+        let is_whole = heard.firmness == Firmness::Firm
+            || match (heard.firmness, footing()) {
+                (_, Footing::Answered) | (Firmness::Begun, Footing::Confirmed) => true,
+                (_, Footing::Confirmed) => false,
+                (_, Footing::Open) if count > 0 => return Standing::Early,
+                (_, Footing::Open) => false,
+            };
         if place.base > next.base {
             let missing = Missing { messages: place.position - place.base, perhaps_more: !heard.has_ended };
             return match missing {

@@ -3,33 +3,21 @@
 
 use std::collections::VecDeque;
 
-use ahash::AHashMap;
-
 use super::EngineOrder;
 use super::cover::Cover;
 use super::heard::Footing;
 use super::subject::{Subjects, widen};
+use super::wanted::{WantedFilter, WantedFilters};
 use super::word::{EngineWord, fitting};
 use crate::limits::ENGINE_OWN_PATTERNS_MAX;
 use crate::topic::Filter;
 
-/// A filter that is wanted.
-#[derive(Clone, Copy)]
-struct WantedFilter {
-    /// The change with which it came to be wanted.
-    since: u64,
-    /// The others are told of it; not if they are told that everything is wanted.
-    is_told: bool,
-}
-
 /// All of it.
 pub(super) struct OwnInterest {
-    wanted: AHashMap<Filter, WantedFilter>,
+    wanted: WantedFilters,
     cover: Cover,
     /// The change with which everything came to be wanted, if there are more filters than the others are to be told of.
     everything: Option<u64>,
-    /// Filters that are no topics.
-    wild: usize,
     /// Most filters that the others are told of, and most of these that are no topics.
     bounds: (usize, usize),
     /// Changes that no broker was told yet.
@@ -46,10 +34,9 @@ impl OwnInterest {
     /// No interest, which is told in at most so many filters.
     pub(super) fn new(filters_max: usize) -> Self {
         OwnInterest {
-            wanted: AHashMap::new(),
+            wanted: WantedFilters::default(),
             cover: Cover::default(),
             everything: None,
-            wild: 0,
             bounds: (filters_max, filters_max.min(ENGINE_OWN_PATTERNS_MAX)),
             untold: VecDeque::new(),
             told: 0,
@@ -82,12 +69,11 @@ impl OwnInterest {
     fn begin(&mut self, filter: Filter, change: u64, subjects: &Subjects) -> Vec<EngineOrder> {
         let is_told = self.everything.is_none();
         self.wanted.insert(filter.clone(), WantedFilter { since: change, is_told });
-        self.wild += usize::from(!matches!(filter, Filter::Exact(_)));
         if !is_told {
             return Vec::new();
         }
         let mut orders = self.tell((filter, true), change, subjects);
-        if self.wanted.len() > self.bounds.0 || self.wild > self.bounds.1 {
+        if self.wanted.len() > self.bounds.0 || self.wanted.wild() > self.bounds.1 {
             self.everything = Some(change);
             orders.extend(self.tell((all(), true), change, subjects));
         }
@@ -97,11 +83,10 @@ impl OwnInterest {
     fn end(&mut self, filter: &Filter, change: u64, subjects: &Subjects) -> Vec<EngineOrder> {
         let mut orders = Vec::new();
         let before = self.wanted.remove(filter);
-        self.wild -= usize::from(before.is_some() && !matches!(filter, Filter::Exact(_)));
         if before.is_some_and(|wanted| wanted.is_told) {
             orders = self.tell((filter.clone(), false), change, subjects);
         }
-        let is_few = self.wanted.len() <= self.bounds.0 / 2 && self.wild <= self.bounds.1 / 2;
+        let is_few = self.wanted.len() <= self.bounds.0 / 2 && self.wanted.wild() <= self.bounds.1 / 2;
         if self.everything.is_some() && is_few {
             orders.extend(self.end_everything(change, subjects));
         }
@@ -114,7 +99,7 @@ impl OwnInterest {
         let mut orders = Vec::new();
         let Some(since) = self.everything.take() else { return orders };
         let untold = self.wanted.iter().filter(|(_, wanted)| !wanted.is_told);
-        for filter in untold.map(|(filter, _)| filter.clone()).collect::<Vec<_>>() {
+        for filter in untold.map(|(filter, _)| filter).collect::<Vec<_>>() {
             self.wanted.insert(filter.clone(), WantedFilter { since, is_told: true });
             orders.extend(self.tell((filter, true), change, subjects));
         }
@@ -130,7 +115,7 @@ impl OwnInterest {
     ) -> Vec<EngineOrder> {
         let wide = widen(&filter);
         // Everything may be wanted for two reasons.
-        let stays = filter == all() && (self.everything.is_some() || self.wanted.contains_key(&filter));
+        let stays = filter == all() && (self.everything.is_some() || self.wanted.contains(&filter));
         if wanted || !stays {
             self.untold.push_back((change, filter, wanted));
         }
@@ -184,7 +169,7 @@ impl OwnInterest {
 
     /// The words of the whole list, for one broker. Changes that nobody was told yet are told to it once more.
     pub(super) fn restated(&self) -> Vec<EngineWord> {
-        let told = self.wanted.iter().filter(|(_, wanted)| wanted.is_told).map(|(filter, _)| filter.clone());
+        let told = self.wanted.iter().filter(|(_, wanted)| wanted.is_told).map(|(filter, _)| filter);
         let filters: Vec<Filter> = told.chain(self.everything.map(|_| all())).collect();
         let (mut parts, mut rest) = (Vec::new(), &filters[..]);
         loop {
@@ -214,8 +199,8 @@ impl OwnInterest {
         if seen >= self.begun {
             return Footing::Answered;
         }
-        let matching = self.wanted.iter().filter(|(filter, wanted)| wanted.is_told && filter.matches(topic));
-        match matching.map(|(_, wanted)| wanted.since).chain(self.everything).min() {
+        let matching = self.wanted.matching(topic).filter(|wanted| wanted.is_told);
+        match matching.map(|wanted| wanted.since).chain(self.everything).min() {
             Some(first) if first <= seen => Footing::Answered,
             Some(first) if first <= confirmed => Footing::Confirmed,
             _ => Footing::Open,

@@ -14,7 +14,7 @@
 //! | `head`, `crossing` | the head of each payload; messages of one topic behind it |
 //! | `word` | words between brokers: hello, interest, answers, positions |
 //! | `conversation` | words on their way out |
-//! | `interest`, `cover` | what is wanted here, and the subscriptions for it |
+//! | `interest`, `wanted`, `cover` | what is wanted here, since when, and the subscriptions for it |
 //! | `peers` | the other brokers, and what they want |
 //! | `exchange` | all that brokers tell one another beside messages and interest, which is in the next three |
 //! | `lists` | lists that brokers tell one another, and keep in step |
@@ -51,6 +51,7 @@ mod store_ask;
 mod stores;
 mod subject;
 mod view;
+mod wanted;
 mod watching;
 mod word;
 
