@@ -282,7 +282,7 @@ mod tests {
             act(&mut interest, pattern, true);
         }
         assert!(interest.is_of_everything(), "patterns cost more");
-        assert_eq!(interest.wild, 3);
+        assert_eq!(interest.wanted.wild(), 3);
     }
 
     #[test]
