@@ -1,4 +1,4 @@
-//! What is changed while messages flow: limits and users of the server, clocks, filters by the thousand. Always: sent = received +
+//! Changes while messages flow: limits and users of the server, clocks, filters by the thousand. Always: sent = received +
 //! told, in order, nothing twice.
 
 use std::fs;

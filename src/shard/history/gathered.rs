@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::notices::Notices;
+use super::notices::KeptNotices;
 use crate::carrier::Stretch;
 use crate::fanout::{Chunk, Encoding, zmtp_frames};
 use crate::limits::{COPY_BELOW_BYTES, HISTORY_PAGE_BYTES};
@@ -85,7 +85,7 @@ impl Gathered {
     pub(super) fn add_wanted(
         &mut self,
         stretch: &Stretch,
-        (log, notices): (usize, &mut Notices),
+        (log, notices): (usize, &mut KeptNotices),
         wants: impl Fn(u64, u64) -> bool,
     ) {
         for (whole, frame) in splitter::frames(&stretch.bytes) {

@@ -16,9 +16,9 @@ struct Notice {
 
 /// Those of the topic under way of which it is not decided yet whether the client has been told.
 #[derive(Default)]
-pub(super) struct Notices(Vec<Notice>);
+pub(super) struct KeptNotices(Vec<Notice>);
 
-impl Notices {
+impl KeptNotices {
     /// Adds one of a log, which came at that time.
     pub(super) fn add(&mut self, (log, at): (usize, u64), frame: Bytes) {
         self.0.push(Notice { log, at, frame });
@@ -84,8 +84,8 @@ mod tests {
         notices.iter().filter_map(|notice| missed_of(notice)).collect()
     }
 
-    fn three() -> Notices {
-        let mut notices = Notices::default();
+    fn three() -> KeptNotices {
+        let mut notices = KeptNotices::default();
         notices.add((0, 5), notice(3));
         notices.add((1, 6), notice(4));
         notices.add((0, 7), notice(2));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::notices::Notices;
+use super::notices::KeptNotices;
 use super::resume::{Resume, Shortfall};
 use crate::carrier::{HistoryAsk, HistoryPage, KeptPart, KeptPlace, Stretch};
 use crate::ids::{Neighbour, SessionId};
@@ -81,7 +81,7 @@ struct UnderWay {
     /// By shard: the time of the last message of it that was given up there.
     floors: Vec<u64>,
     /// Gaps among what is kept, to a client that comes back.
-    notices: Notices,
+    notices: KeptNotices,
 }
 
 impl UnderWay {
@@ -143,7 +143,7 @@ impl Replay {
     }
 
     /// The topic of what is sent, and the return of the session's client, if it is one, with the notices on their way to it.
-    pub(super) fn under_way(&mut self) -> Option<(&Bytes, Option<(&Resume, &mut Notices)>)> {
+    pub(super) fn under_way(&mut self) -> Option<(&Bytes, Option<(&Resume, &mut KeptNotices)>)> {
         let UnderWay { topic, notices, .. } = self.topic.as_mut()?;
         Some((topic, self.resume.as_ref().map(|resume| (resume, notices))))
     }
@@ -282,7 +282,7 @@ impl Replay {
         }
         let left: u64 = self.streams.iter().map(|stream| stream.left).sum();
         let skip = if self.resume.is_some() { 0 } else { left.saturating_sub(most) };
-        self.topic = Some(UnderWay { topic, skip, floors, notices: Notices::default() });
+        self.topic = Some(UnderWay { topic, skip, floors, notices: KeptNotices::default() });
         true
     }
 }
