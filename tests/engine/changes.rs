@@ -33,7 +33,7 @@ fn a_payload_limit_that_is_lowered_meanwhile_is_told_with_every_message_that_is_
         for _ in 0..count {
             number += 1;
             let mut payload = number.to_le_bytes().to_vec();
-            payload.resize(if number % 3 == 0 { LONG } else { 8 }, 0);
+            payload.resize(if number.is_multiple_of(3) { LONG } else { 8 }, 0);
             saying.publish(&load, &payload).expect("the local broker takes it");
         }
         saying.flush(PATIENCE).expect("the local broker takes it");
