@@ -20,13 +20,13 @@ impl Engine {
         self.go_on();
     }
 
-    /// Notes the answer to [`EngineOrder::Store`].
+    /// Notes the answer to `EngineOrder::Store`.
     pub fn on_store_answer(&mut self, number: u64, is_stored: bool) {
         self.departures.on_store_answer(number, is_stored, self.now);
         self.go_on();
     }
 
-    /// Notes the answer to [`EngineOrder::Ask`].
+    /// Notes the answer to `EngineOrder::Ask`.
     pub fn on_ask_answer(&mut self, number: u64, answer: Result<StoreAnswer, String>) {
         if let Some(loading) = &mut self.loading {
             loading.on_answer(number, answer, self.now);
