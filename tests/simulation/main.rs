@@ -2,6 +2,7 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `seeds` | the seeds of a test |
 //! | `plan` | the decisions of a seed before the first step |
 //! | `world` | shards, links, connections, clients; one step at a time, and the way to rest |
 //! | `pumps` | the work of the broker's pumps, without I/O: reading turns, flushes, links |
@@ -27,6 +28,7 @@ mod oracle;
 mod plan;
 mod pumps;
 mod rules;
+mod seeds;
 mod steps;
 mod strangers;
 mod violation;
@@ -34,39 +36,25 @@ mod world;
 
 use fault::Fault;
 use plan::Plan;
+use seeds::Seeds;
 use violation::Kind;
 use world::World;
 
 /// Runs without the variables: about 30 s of one core in the dev profile.
 const SEEDS: u64 = 3_000;
 
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().expect("CORECAST_SIM_SEED and CORECAST_SIM_SEEDS are numbers"))
-}
-
 #[test]
 fn whatever_happens_every_message_is_accounted_for() {
-    let seeds = match number_from("CORECAST_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(SEEDS),
-    };
+    let seeds = Seeds::of(SEEDS);
     let mut seen = world::Summary::default();
-    for seed in seeds.clone() {
+    let run = |seed| {
         let plan = Plan::draw(seed);
         let text = format!("{plan:?}");
-        let ran = std::panic::catch_unwind(|| World::new(plan, None).run());
-        match ran {
-            Ok(Ok(summary)) => seen.add(&summary),
-            Ok(Err(violation)) => panic!("CORECAST_SIM_SEED={seed}: {violation}\n{text}"),
-            Err(panic) => {
-                eprintln!("CORECAST_SIM_SEED={seed}: a panic, see above\n{text}");
-                std::panic::resume_unwind(panic);
-            }
-        }
-    }
+        World::new(plan, None).run().unwrap_or_else(|violation| unreachable!("{violation}\n{text}"))
+    };
+    seeds.run(run).for_each(|summary| seen.add(&summary));
     eprintln!("{seen:?}");
-    if seeds.end - seeds.start >= SEEDS {
+    if seeds.are_many() {
         seen.assert_everything_happened();
     }
 }

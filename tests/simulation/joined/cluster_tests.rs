@@ -6,7 +6,7 @@ use corecast::internals::carrier::{EngineCounts, EngineState};
 
 use super::cluster::{Brokers, Cluster};
 use super::server::Trouble;
-use crate::number_from;
+use crate::seeds::Seeds;
 
 /// Runs of the seeded test: some seconds in the dev profile.
 const SEEDS: u64 = 150;
@@ -34,16 +34,8 @@ struct Seen {
 #[test]
 fn messages_cross_once_in_order_and_every_hole_is_told() {
     let mut seen = Seen::default();
-    let seeds = match number_from("CORECAST_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds.clone() {
-        let ran = std::panic::catch_unwind(|| Run::draw(seed).run());
-        let one = ran.unwrap_or_else(|panic| {
-            eprintln!("CORECAST_SIM_SEED={seed}");
-            std::panic::resume_unwind(panic)
-        });
+    let seeds = Seeds::of(SEEDS);
+    for one in seeds.run(|seed| Run::draw(seed).run()) {
         seen.missing += one.missing;
         seen.behind += one.behind;
         seen.received += one.received;
@@ -51,7 +43,7 @@ fn messages_cross_once_in_order_and_every_hole_is_told() {
         seen.troubles += one.troubles;
         seen.late_joins += one.late_joins;
     }
-    if seeds.end - seeds.start >= SEEDS {
+    if seeds.are_many() {
         let Seen { missing, behind, received, given_up, troubles, late_joins } = seen;
         let happened = missing > 1_000 && behind > 1_000 && received > 10_000 && given_up > 100;
         assert!(happened, "{missing} missing, {behind} behind, {received} received, {given_up} given up");

@@ -3,7 +3,7 @@
 
 use super::cluster::{Brokers, Cluster};
 use super::server::Trouble;
-use crate::number_from;
+use crate::seeds::Seeds;
 
 /// Runs of the seeded test: some seconds in the dev profile.
 const SEEDS: u64 = 100;
@@ -128,17 +128,9 @@ impl Run {
     }
 }
 
-#[expect(clippy::panic, reason = "in a test every failure is a panic")]
 fn meetings_of_all_seeds(lost: u32) -> usize {
-    let seeds = match number_from("CORECAST_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(SEEDS),
-    };
-    let met = |seed| {
-        let ran = std::panic::catch_unwind(|| Run::draw(seed, lost).run(lost > 0));
-        ran.unwrap_or_else(|_| panic!("CORECAST_SIM_SEED={seed}: a panic, see above"))
-    };
-    seeds.map(met).sum()
+    let seeds = Seeds::of(SEEDS);
+    seeds.run(|seed| Run::draw(seed, lost).run(lost > 0)).sum()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::cluster::{Brokers, Cluster};
 use super::server::Trouble;
-use crate::number_from;
+use crate::seeds::Seeds;
 
 /// Runs of the seeded test: some seconds in the dev profile.
 const SEEDS: u64 = 100;
@@ -85,17 +85,7 @@ fn run(seed: u64) -> u64 {
 
 #[test]
 fn history_of_all_brokers_meets_live_messages_without_a_hole_or_a_double() {
-    let seeds = match number_from("CORECAST_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(SEEDS),
-    };
-    let mut heard = 0;
-    for seed in seeds.clone() {
-        let ran = std::panic::catch_unwind(|| run(seed));
-        heard += ran.unwrap_or_else(|panic| {
-            eprintln!("CORECAST_SIM_SEED={seed}");
-            std::panic::resume_unwind(panic)
-        });
-    }
-    assert!(seeds.end - seeds.start < SEEDS || heard > 20_000, "{heard} messages");
+    let seeds = Seeds::of(SEEDS);
+    let heard: u64 = seeds.run(run).sum();
+    assert!(!seeds.are_many() || heard > 20_000, "{heard} messages");
 }

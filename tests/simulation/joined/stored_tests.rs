@@ -3,7 +3,7 @@
 
 use super::cluster::{Brokers, Cluster};
 use super::server::Trouble;
-use crate::number_from;
+use crate::seeds::Seeds;
 
 /// Runs of the seeded test: some seconds in the dev profile.
 const SEEDS: u64 = 100;
@@ -106,24 +106,13 @@ fn run(seed: u64) -> (u64, u64) {
 
 #[test]
 fn what_was_confirmed_is_there_when_all_brokers_were_killed() {
-    let seeds = match number_from("CORECAST_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(SEEDS),
-    };
+    let seeds = Seeds::of(SEEDS);
     let (mut confirmed, mut others) = (0, 0);
-    for seed in seeds.clone() {
-        let ran = std::panic::catch_unwind(|| run(seed));
-        let (of_seed, others_of_seed) = ran.unwrap_or_else(|panic| {
-            eprintln!("CORECAST_SIM_SEED={seed}");
-            std::panic::resume_unwind(panic)
-        });
+    for (of_seed, others_of_seed) in seeds.run(run) {
         confirmed += of_seed;
         others += others_of_seed;
     }
-    assert!(
-        seeds.end - seeds.start < SEEDS || confirmed.min(others) > 500,
-        "{confirmed} and {others} messages"
-    );
+    assert!(!seeds.are_many() || confirmed.min(others) > 500, "{confirmed} and {others} messages");
 }
 
 #[test]
@@ -197,17 +186,7 @@ fn come_back(seed: u64) -> u64 {
 
 #[test]
 fn a_broker_that_comes_back_has_what_was_not_stored_yet_when_it_came() {
-    let seeds = match number_from("CORECAST_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(SEEDS),
-    };
-    let mut heard = 0;
-    for seed in seeds.clone() {
-        let ran = std::panic::catch_unwind(|| come_back(seed));
-        heard += ran.unwrap_or_else(|panic| {
-            eprintln!("CORECAST_SIM_SEED={seed}");
-            std::panic::resume_unwind(panic)
-        });
-    }
-    assert!(seeds.end - seeds.start < SEEDS || heard > 10_000, "{heard} messages");
+    let seeds = Seeds::of(SEEDS);
+    let heard: u64 = seeds.run(come_back).sum();
+    assert!(!seeds.are_many() || heard > 10_000, "{heard} messages");
 }

@@ -6,7 +6,7 @@ use corecast::{OverflowPolicy, QueueBounds};
 
 use super::guest::Heard;
 use super::pair::{Pair, Setting};
-use crate::number_from;
+use crate::seeds::Seeds;
 
 /// Runs of the seeded test: about a second in the dev profile.
 const SEEDS: u64 = 150;
@@ -30,21 +30,13 @@ fn tight() -> QueueBounds {
 #[test]
 fn messages_cross_once_in_order_and_every_hole_is_told() {
     let (mut dropped, mut received) = (0, 0);
-    let seeds = match number_from("CORECAST_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds.clone() {
-        let ran = std::panic::catch_unwind(|| run(seed));
-        let (drops, messages) = ran.unwrap_or_else(|panic| {
-            eprintln!("CORECAST_SIM_SEED={seed}");
-            std::panic::resume_unwind(panic)
-        });
+    let seeds = Seeds::of(SEEDS);
+    for (drops, messages) in seeds.run(run) {
         dropped += drops;
         received += messages;
     }
     let happened = dropped > 1_000 && received > 10_000;
-    assert!(happened || seeds.end - seeds.start < SEEDS, "{dropped} dropped, {received} received");
+    assert!(happened || !seeds.are_many(), "{dropped} dropped, {received} received");
 }
 
 /// A seeded run of two brokers with publishers, subscribers that stay and some that do not, and a joint that is slow, and is
