@@ -22,8 +22,8 @@ pub const KEEP_RULES_MAX: usize = 64;
 /// (80), its record by age (24, twice for those of messages that have given way), and an allocation (16), with some to spare.
 pub const KEPT_ITEM_BYTES: usize = 224;
 
-/// Bytes that a topic takes of which something is kept, besides twice its name: its description (80), its places in two indexes
-/// (64 each), what is known of the messages that were given up (416), and allocations, with some to spare.
+/// Bytes that a topic takes of which something is kept, besides twice its name: its description with the newest stretch (176), its places
+/// in two indexes (64 each), what is known of the messages that were given up (416), and allocations.
 pub const KEPT_TOPIC_BYTES: usize = 768;
 
 /// Topics of which a shard has given up everything and still knows when the last message came, so that nothing older of another shard

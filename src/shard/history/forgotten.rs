@@ -40,9 +40,9 @@ impl Forgotten {
         self.floors.get(topic).copied()
     }
 
-    /// The first of these topics from there on, in the order of names.
-    pub(super) fn next(&self, from: Bound<&[u8]>) -> Option<&Bytes> {
-        self.floors.range::<[u8], _>((from, Bound::Unbounded)).next().map(|(topic, _)| topic)
+    /// These topics from there on, in the order of names, with the times of their last messages.
+    pub(super) fn from(&self, from: Bound<&[u8]>) -> impl Iterator<Item = (&Bytes, &u64)> {
+        self.floors.range::<[u8], _>((from, Bound::Unbounded))
     }
 
     /// Counts again.
@@ -69,7 +69,7 @@ mod tests {
         // The place that it had before is the oldest, and is not its own any more.
         forgotten.add(&topic(0), 9);
         assert_eq!((forgotten.floor(b"00001"), forgotten.floor(b"00002")), (Some(9), None));
-        assert_eq!(forgotten.next(Bound::Excluded(b"00001")), Some(&topic(3)));
+        assert_eq!(forgotten.from(Bound::Excluded(b"00001")).next(), Some((&topic(3), &7)));
         assert_eq!(forgotten.take(b"00002"), 0);
     }
 }

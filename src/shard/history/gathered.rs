@@ -44,7 +44,8 @@ impl Gathered {
     pub(super) fn add(&mut self, stretch: &Stretch, skip: u64) {
         let Stretch { bytes, frames, messages, .. } = stretch;
         // The counts do not tell: beside a run there may be notices of gaps, which are frames without a message.
-        let has_runs = || splitter::frames(bytes).any(|(_, frame)| frame.messages() > 1);
+        let is_one = (*frames, *messages) == (1, 1);
+        let has_runs = || !is_one && splitter::frames(bytes).any(|(_, frame)| frame.messages() > 1);
         let is_whole = skip == 0 && (self.encoding == Encoding::NativeRuns || !has_runs());
         if !is_whole {
             return self.add_singles(bytes, skip);

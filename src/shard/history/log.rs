@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 use ahash::AHashMap;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use corecast_executors::MonotonicNs;
 
 use super::forgotten::Forgotten;
 use super::rule::Retention;
 use super::shelf::{Came, Coming, Shelf, messages_in};
-use crate::carrier::{HistoryAsk, HistoryPage, KeptPart};
+use crate::carrier::{GivenUp, HistoryAsk, HistoryPage, KeptPart, KeptPlace, Stretch};
 #[cfg(feature = "broker")]
 use crate::control::KeptFigures;
 use crate::fanout::{Batch, Messages, Picked, native_frames, route_key};
@@ -247,84 +247,93 @@ impl Log {
     /// A part of what is kept, and the work that it took to find it.
     pub(in crate::shard) fn page(&self, ask: &HistoryAsk) -> (HistoryPage, usize) {
         let (session, of, forgotten_at) = (ask.session, ask.of, self.forgotten_at);
-        let mut page = HistoryPage { session, of, parts: Vec::new(), next: None, forgotten_at };
-        let mut room = Room { bytes: HISTORY_PAGE_BYTES, steps: HISTORY_PAGE_STEPS };
-        let mut done = ask.behind.clone();
-        if let Some((topic, order)) = done.take() {
-            let order = self.find(&topic, order, ask, &mut page, &mut room);
-            done = Some((topic, order.unwrap_or(u64::MAX)));
-        }
-        loop {
-            let is_within_topic = done.as_ref().is_some_and(|(_, order)| *order != u64::MAX);
-            if is_within_topic || room.is_used_up() {
-                page.next = done;
-                break;
-            }
-            let behind = done.as_ref().map(|(topic, _)| &topic[..]);
-            let Some(topic) = self.next_topic(&ask.filters, behind, &mut room) else { break };
-            let order = match ask.filters.iter().any(|filter| filter.matches(topic)) {
-                true => self.find(topic, 0, ask, &mut page, &mut room),
-                false => None,
-            };
-            done = Some((topic.clone(), order.unwrap_or(u64::MAX)));
-        }
-        (page, HISTORY_PAGE_STEPS - room.steps)
+        let mut paging = Paging {
+            ask,
+            page: HistoryPage { session, of, parts: Vec::new(), next: None, forgotten_at },
+            copied: BytesMut::new(),
+            bytes_left: HISTORY_PAGE_BYTES,
+            steps_left: HISTORY_PAGE_STEPS,
+        };
+        paging.page.next = self.fill(&mut paging);
+        (paging.page, HISTORY_PAGE_STEPS - paging.steps_left)
     }
 
-    /// Adds what is kept of a topic behind that stretch. Returns the place of the last one if there are more.
-    fn find(
-        &self,
-        topic: &Bytes,
-        behind: u64,
-        ask: &HistoryAsk,
-        page: &mut HistoryPage,
-        room: &mut Room,
-    ) -> Option<u64> {
-        if let Some(floor) = self.forgotten.floor(topic).filter(|_| behind == 0) {
-            let (topic, stretches) = (topic.clone(), VecDeque::new());
-            page.parts.push(KeptPart { topic, stretches, left: 0, most: u64::MAX, floor, given_up: None });
+    /// Adds to a page what is kept, until it is full. Returns the place up to which it goes then.
+    fn fill(&self, paging: &mut Paging<'_>) -> Option<KeptPlace> {
+        let ask = paging.ask;
+        let mut behind = None;
+        if let Some((topic, order)) = &ask.behind {
+            let place = self.by_topic.get(topic).filter(|_| *order != u64::MAX);
+            if let Some(order) = place.and_then(|place| self.find(*place, *order, paging)) {
+                return Some((topic.clone(), order));
+            }
+            behind = Some(topic);
+        }
+        while !paging.is_full() {
+            let (from, is_behind) = first_that_may_match(&ask.filters, behind)?;
+            let from = if is_behind { Bound::Excluded(from) } else { Bound::Included(from) };
+            let mut kept = self.sorted.range::<[u8], _>((from, Bound::Unbounded)).peekable();
+            let mut forgotten = self.forgotten.from(from).peekable();
+            // From there on in the order of names, as far as topics are wanted: one that is not may be the first of many.
+            loop {
+                let is_kept = match (kept.peek(), forgotten.peek()) {
+                    (Some((kept, _)), Some((forgotten, _))) => kept < forgotten,
+                    (kept, _) => kept.is_some(),
+                };
+                let (topic, place, floor) = if is_kept {
+                    kept.next().map(|(topic, place)| (topic, Some(*place), 0))?
+                } else {
+                    forgotten.next().map(|(topic, floor)| (topic, None, *floor))?
+                };
+                paging.take(1 + ask.filters.len() / 4, 0);
+                behind = Some(topic);
+                if !ask.filters.iter().any(|filter| filter.matches(topic)) {
+                    break;
+                }
+                match place {
+                    Some(place) => {
+                        if let Some(order) = self.find(place, 0, paging) {
+                            return Some((topic.clone(), order));
+                        }
+                    }
+                    None => paging.add(topic, VecDeque::new(), (0, u64::MAX), (floor, None)),
+                }
+                if paging.is_full() {
+                    break;
+                }
+            }
+        }
+        behind.map(|topic| (topic.clone(), u64::MAX))
+    }
+
+    /// Adds to a page what is kept of a topic behind that stretch. Returns the place of the last one if there are more.
+    #[inline]
+    fn find(&self, Place { shelf, slot }: Place, behind: u64, paging: &mut Paging<'_>) -> Option<u64> {
+        let HistoryAsk { start, since, up_to, resumes, .. } = *paging.ask;
+        if behind >= up_to {
             return None;
         }
-        let place = self.by_topic.get(topic).filter(|_| behind < ask.up_to)?;
-        let shelf = &self.shelves[usize::from(place.shelf)];
+        let shelf = &self.shelves[usize::from(shelf)];
         let mut stretches = VecDeque::new();
+        let mut copied = std::mem::take(&mut paging.copied);
         let (left, more) = shelf.find(
-            place.slot,
-            (behind, ask.up_to),
-            (ask.start.count(), ask.since),
-            &mut stretches,
+            slot,
+            (behind, up_to),
+            (start.count(), since),
+            (&mut stretches, &mut copied),
             |stretch| {
-                room.take(1, stretch.bytes.len() + KEPT_ITEM_BYTES);
-                room.is_used_up()
+                paging.take(1, stretch.bytes.len());
+                paging.is_full()
             },
         );
+        paging.copied = copied;
         let is_first = behind == 0;
-        let given_up = (ask.resumes && is_first).then(|| shelf.given_up(place.slot, ask.since)).flatten();
-        let floor = if is_first { shelf.floor(place.slot) } else { 0 };
+        let given_up = (resumes && is_first).then(|| shelf.given_up(slot, since)).flatten();
+        let floor = if is_first { shelf.floor(slot) } else { 0 };
         if !stretches.is_empty() || given_up.is_some() || floor > 0 {
-            let (topic, most) = (shelf.name(place.slot).clone(), shelf.most());
-            page.parts.push(KeptPart { topic, stretches, left, most, floor, given_up });
+            paging.add(shelf.name(slot), stretches, (left, shelf.most()), (floor, given_up));
         }
         more
-    }
-
-    /// The next topic, in the order of names, that one of these filters may match.
-    fn next_topic(&self, filters: &[Filter], behind: Option<&[u8]>, room: &mut Room) -> Option<&Bytes> {
-        room.take(1 + filters.len() / 4, 0);
-        let from = |filter: &Filter| {
-            let head = filter.head();
-            match behind {
-                Some(behind) if head <= behind => {
-                    let goes_on = behind.starts_with(head) && !matches!(filter, Filter::Exact(_));
-                    goes_on.then_some((behind.to_vec(), true))
-                }
-                _ => Some((head.to_vec(), false)),
-            }
-        };
-        let (from, excluded) = filters.iter().filter_map(from).min()?;
-        let from = if excluded { Bound::Excluded(&from[..]) } else { Bound::Included(&from[..]) };
-        let kept = self.sorted.range::<[u8], _>((from, Bound::Unbounded)).next().map(|(topic, _)| topic);
-        kept.into_iter().chain(self.forgotten.next(from)).min()
     }
 
     /// A turn's share of the topics that a filter may match, behind this one, in the order of names.
@@ -391,20 +400,55 @@ impl Log {
     }
 }
 
-/// The room that an answer has left.
-struct Room {
-    bytes: usize,
-    steps: usize,
+/// The first name that one of these filters may match, from that topic on or without it; true: behind it. `None`: there is none.
+fn first_that_may_match<'a>(filters: &'a [Filter], behind: Option<&'a Bytes>) -> Option<(&'a [u8], bool)> {
+    let from = |filter: &'a Filter| {
+        let head = filter.head();
+        match behind {
+            Some(behind) if head <= &behind[..] => {
+                let goes_on = behind.starts_with(head) && !matches!(filter, Filter::Exact(_));
+                goes_on.then_some((&behind[..], true))
+            }
+            _ => Some((head, false)),
+        }
+    };
+    filters.iter().filter_map(from).min()
 }
 
-impl Room {
+/// Work on an answer.
+struct Paging<'a> {
+    ask: &'a HistoryAsk,
+    page: HistoryPage,
+    /// Bytes that are copied for it.
+    copied: BytesMut,
+    /// The room that it has left.
+    bytes_left: usize,
+    steps_left: usize,
+}
+
+impl Paging<'_> {
+    #[inline]
     fn take(&mut self, steps: usize, bytes: usize) {
-        self.steps = self.steps.saturating_sub(steps);
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.steps_left = self.steps_left.saturating_sub(steps);
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
     }
 
-    fn is_used_up(&self) -> bool {
-        self.bytes == 0 || self.steps == 0
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.bytes_left == 0 || self.steps_left == 0
+    }
+
+    /// Adds a part of a topic: its stretches, the messages that are left and the most that are kept, and what was given up.
+    #[inline]
+    fn add(
+        &mut self,
+        topic: &Bytes,
+        stretches: VecDeque<Stretch>,
+        (left, most): (u64, u64),
+        (floor, given_up): (u64, Option<Box<GivenUp>>),
+    ) {
+        let topic = topic.clone();
+        self.page.parts.push(KeptPart { topic, stretches, left, most, floor, given_up });
     }
 }
 

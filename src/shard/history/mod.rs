@@ -6,6 +6,8 @@
 //! | `rule` | the rules of what is kept, as people write them |
 //! | `log` | what a shard keeps: bounded, by topic |
 //! | `shelf` | of that, the topics of one rule |
+//! | `kept_queue` | of these, the messages of one topic |
+//! | `kept_stretch` | of these, those that came together, and their bytes |
 //! | `records` | the order in which these give way |
 //! | `forgotten` | of topics of which nothing is kept any more, the end |
 //! | `replay` | the history of one session that starts, merged from all shards |
@@ -18,6 +20,8 @@
 mod forgotten;
 mod gathered;
 mod kept;
+mod kept_queue;
+mod kept_stretch;
 mod log;
 mod notices;
 mod records;

@@ -78,17 +78,13 @@ struct UnderWay {
     topic: Bytes,
     /// Messages of it that are still to be left out, since later ones are enough.
     skip: u64,
-    /// By shard: the time of the last message of it that was given up there.
-    floors: Vec<u64>,
     /// Gaps among what is kept, to a client that comes back.
     notices: KeptNotices,
 }
 
-impl UnderWay {
-    /// True if messages of a shard are older than some that another shard has given up: behind them there would be a hole.
-    fn is_before_hole(&self, shard: usize, at: u64) -> bool {
-        self.floors.iter().enumerate().any(|(other, floor)| other != shard && at <= *floor)
-    }
+/// True if messages of a shard are older than some that another shard has given up: behind them there would be a hole.
+fn is_before_hole(floors: &[u64], shard: usize, at: u64) -> bool {
+    floors.iter().enumerate().any(|(other, floor)| other != shard && at <= *floor)
 }
 
 /// The next step of a replay.
@@ -116,6 +112,8 @@ pub(super) struct Replay {
     /// By log: of shards, and of carriers behind them.
     streams: Vec<Stream>,
     topic: Option<UnderWay>,
+    /// By log: the time of the last message of that topic that was given up there.
+    floors: Vec<u64>,
     /// For a session whose client comes back.
     resume: Option<Resume>,
     /// Something of any topic may be missing, and that is to be told.
@@ -133,8 +131,9 @@ impl Replay {
         logs: usize,
     ) -> Self {
         let streams = (0..logs).map(|_| Stream::default()).collect();
+        let floors = Vec::with_capacity(logs);
         let (topic, resume, is_unsure, was_unsure) = (None, None, false, false);
-        Replay { session, filters, start, since, streams, topic, resume, is_unsure, was_unsure }
+        Replay { session, filters, start, since, streams, topic, floors, resume, is_unsure, was_unsure }
     }
 
     /// The same for a session whose client comes back. `is_unsure`: not all that it wants is kept.
@@ -224,7 +223,7 @@ impl Replay {
                 continue;
             };
             let stream = &mut self.streams[shard];
-            if under_way.is_before_hole(shard, at) {
+            if is_before_hole(&self.floors, shard, at) {
                 let before = stream.take_missed() + stream.pop().map_or(0, |gone| u64::from(gone.messages));
                 leave_out(&mut under_way.skip, before);
                 continue;
@@ -270,7 +269,7 @@ impl Replay {
         let first = self.streams.iter().filter_map(|stream| Some(&stream.parts.front()?.topic)).min();
         let Some(topic) = first.cloned() else { return false };
         let mut most = self.start.count();
-        let mut floors = Vec::with_capacity(self.streams.len());
+        self.floors.clear();
         for stream in &mut self.streams {
             let part = stream.parts.front().filter(|part| part.topic == topic);
             stream.left = part.map_or(0, |part| part.left);
@@ -278,11 +277,11 @@ impl Replay {
             most = most.min(part.map_or(u64::MAX, |part| part.most));
             // To a client that comes back, holes are told.
             let tells_holes = self.resume.is_some();
-            floors.push(part.filter(|_| !tells_holes).map_or(0, |part| part.floor));
+            self.floors.push(part.filter(|_| !tells_holes).map_or(0, |part| part.floor));
         }
         let left: u64 = self.streams.iter().map(|stream| stream.left).sum();
         let skip = if self.resume.is_some() { 0 } else { left.saturating_sub(most) };
-        self.topic = Some(UnderWay { topic, skip, floors, notices: KeptNotices::default() });
+        self.topic = Some(UnderWay { topic, skip, notices: KeptNotices::default() });
         true
     }
 }

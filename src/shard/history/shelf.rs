@@ -4,19 +4,21 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 #[cfg(feature = "broker")]
 use corecast_executors::MonotonicNs;
 use slab::Slab;
 
+use super::kept_queue::KeptQueue;
+use super::kept_stretch::{Kept, KeptBytes, is_worth_sharing};
 use super::records::{Record, Records};
 use super::rule::Keep;
 use crate::carrier::{GivenUp, GivenUpOf, Stretch};
 #[cfg(feature = "broker")]
 use crate::control::KeptFigures;
-use crate::limits::{COPY_BELOW_BYTES, GIVEN_UP_PUBLISHERS_MAX, KEPT_ITEM_BYTES, KEPT_TOPIC_BYTES};
-use crate::slack::{give_back_queue, give_back_slab};
-use crate::wire::{Frame, Span, encode, splitter};
+use crate::limits::{GIVEN_UP_PUBLISHERS_MAX, HISTORY_PAGE_STEPS, KEPT_ITEM_BYTES, KEPT_TOPIC_BYTES};
+use crate::slack::give_back_slab;
+use crate::wire::{Frame, Span, splitter};
 
 /// The numbers of a stretch that comes: its place among all that is kept, and its time.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +71,7 @@ pub(super) struct Shelf {
 /// The kept messages of one topic.
 struct KeptTopic {
     name: Bytes,
-    kept: VecDeque<Kept>,
+    kept: KeptQueue,
     /// The number of messages among them.
     messages: u64,
     /// The number of messages that were ever kept here.
@@ -80,61 +82,8 @@ struct KeptTopic {
     given_up: Option<Box<GivenUp>>,
 }
 
-/// A stretch that is kept.
-struct Kept {
-    held: Held,
-    frames: u32,
-    messages: u32,
-    order: u64,
-    index: u64,
-    at: u64,
-}
-
-const _: () = assert!(size_of::<Kept>() <= 80, "KEPT_ITEM_BYTES is the sum of this and what is around it");
-
-/// The bytes of a stretch.
-enum Held {
-    /// Bytes that the next message of a topic takes the place of.
-    Own(Vec<u8>),
-    /// A part of a read, or a copy that readers share.
-    Shared(Bytes),
-}
-
-impl Held {
-    fn bytes(&self) -> usize {
-        match self {
-            Held::Own(bytes) => bytes.capacity(),
-            Held::Shared(bytes) => bytes.len(),
-        }
-    }
-
-    /// Takes the last message of this frame, which stands there in a read, in place of what was there before.
-    fn put_last(&mut self, frame: &Frame<'_>, (bytes, read_bytes): (&Bytes, usize), range: Range<usize>) {
-        if is_worth_sharing(read_bytes, range.len()) && !matches!(frame, Frame::Run { .. }) {
-            *self = Held::Shared(bytes.slice(range));
-            return;
-        }
-        if !matches!(self, Held::Own(buffer) if buffer.capacity() <= 2 * range.len()) {
-            *self = Held::Own(Vec::new());
-        }
-        let Held::Own(buffer) = self else { unreachable!("it was just made") };
-        buffer.clear();
-        match frame {
-            Frame::Run { .. } => {
-                let last = frame.singles().last().expect("a run has messages");
-                encode(&last, buffer);
-            }
-            _ => buffer.extend_from_slice(&bytes[range]),
-        }
-    }
-
-    fn share(&self) -> Bytes {
-        match self {
-            Held::Own(bytes) => Bytes::copy_from_slice(bytes),
-            Held::Shared(bytes) => bytes.clone(),
-        }
-    }
-}
+const _: () =
+    assert!(size_of::<KeptTopic>() <= 176, "KEPT_TOPIC_BYTES is the sum of this and what is around it");
 
 impl Shelf {
     pub(super) fn new(keep: Keep, age: Duration, bytes_max: usize) -> Self {
@@ -186,14 +135,8 @@ impl Shelf {
     /// Adds a topic of which nothing is kept, and the last of it was given up at that time; 0: none was. Returns its slot.
     pub(super) fn add_topic(&mut self, name: Bytes, floor: u64) -> u32 {
         self.bytes += topic_bytes(&name);
-        let topic = KeptTopic {
-            name,
-            kept: VecDeque::with_capacity(1),
-            messages: 0,
-            index: 0,
-            floor,
-            given_up: None,
-        };
+        let topic =
+            KeptTopic { name, kept: KeptQueue::default(), messages: 0, index: 0, floor, given_up: None };
         u32::try_from(self.topics.insert(topic)).expect("each topic has its bytes")
     }
 
@@ -218,7 +161,7 @@ impl Shelf {
         let Came { order, at } = came;
         topic.index += u64::from(coming.messages);
         let index = topic.index - 1;
-        if let Some(kept) = topic.kept.front_mut() {
+        if let Some(kept) = topic.kept.newest_mut() {
             let held_before = kept.held.bytes();
             topic.floor = kept.at;
             kept.held.put_last(&frame, bytes, range);
@@ -226,10 +169,10 @@ impl Shelf {
             self.bytes = self.bytes + kept.held.bytes() - held_before;
             return;
         }
-        let mut held = Held::Own(Vec::new());
+        let mut held = KeptBytes::Own(Vec::new());
         held.put_last(&frame, bytes, range);
         self.bytes += held.bytes() + KEPT_ITEM_BYTES;
-        topic.kept.push_back(Kept { held, frames: 1, messages: 1, order, index, at });
+        topic.kept.push(Kept { held, frames: 1, messages: 1, order, index, at });
         topic.messages = 1;
         self.live += 1;
         self.messages += 1;
@@ -262,7 +205,7 @@ impl Shelf {
         self.messages += u64::from(messages);
         let Came { order, at } = came;
         let index = topic.index;
-        topic.kept.push_back(Kept { held: Held::Shared(held), frames, messages, order, index, at });
+        topic.kept.push(Kept { held: KeptBytes::Shared(held), frames, messages, order, index, at });
         topic.index += u64::from(messages);
         topic.messages += u64::from(messages);
         while self.topics[slot as usize].can_spare_oldest(most) {
@@ -282,15 +225,14 @@ impl Shelf {
     /// Takes the oldest stretch of a topic out. Returns the number of its messages.
     fn take_oldest(&mut self, slot: u32) -> u64 {
         let topic = &mut self.topics[slot as usize];
-        let Some(gone) = topic.kept.pop_front() else { return 0 };
+        let Some(gone) = topic.kept.pop_oldest() else { return 0 };
         let messages = u64::from(gone.messages);
         topic.floor = gone.at;
-        if let Held::Shared(bytes) = &gone.held {
+        if let KeptBytes::Shared(bytes) = &gone.held {
             let came = Came { order: gone.order, at: gone.at };
             splitter::frames(bytes).for_each(|(_, frame)| topic.give_up(&frame, came));
         }
         topic.messages -= messages;
-        give_back_queue(&mut topic.kept);
         self.live -= 1;
         self.messages -= messages;
         self.bytes -= gone.held.bytes() + KEPT_ITEM_BYTES;
@@ -355,25 +297,25 @@ impl Shelf {
             topic: name.clone(),
             messages: *messages,
             bytes: (topic_bytes(name) + held) as u64,
-            oldest: at(kept.front()),
-            newest: at(kept.back()),
+            oldest: at(kept.oldest()),
+            newest: at(kept.newest()),
         }
     }
 
     /// Adds to `found` what is kept of a topic between two places, of so many of its newest messages before the later one, and
-    /// not older than `since`, until `is_full`. Returns how many messages that is and what follows, and the place of the last
-    /// stretch if something follows.
+    /// not older than `since`, until `is_full`; what has to be copied is appended to `copied`. Returns how many messages that is
+    /// and what follows, and the place of the last stretch if something follows.
     pub(super) fn find(
         &self,
         slot: u32,
         (behind, up_to): (u64, u64),
         (count, since): (u64, u64),
-        found: &mut VecDeque<Stretch>,
+        (found, copied): (&mut VecDeque<Stretch>, &mut BytesMut),
         mut is_full: impl FnMut(&Stretch) -> bool,
     ) -> (u64, Option<u64>) {
         let kept = &self.topics[slot as usize].kept;
         let end = kept.partition_point(|kept| kept.order <= up_to);
-        let Some(last) = end.checked_sub(1).map(|last| &kept[last]) else { return (0, None) };
+        let Some(last) = end.checked_sub(1).and_then(|last| kept.get(last)) else { return (0, None) };
         // Where messages are missing between those that are kept, all before them have given way.
         let end_index = last.index + u64::from(last.messages);
         let newest = end_index
@@ -382,10 +324,11 @@ impl Shelf {
         let since = kept.partition_point(|kept| kept.at < since);
         let first = kept.partition_point(|kept| kept.order <= behind).max(since).max(newest).min(end);
         let left = kept.get(first).filter(|_| first < end).map_or(0, |first| end_index - first.index);
+        found.reserve_exact((end - first).min(HISTORY_PAGE_STEPS));
         for (kept, next) in kept.range(first..end).zip(first + 1..) {
             let Kept { held, frames, messages, order, at: time, .. } = kept;
             let (frames, messages, order) = (*frames, *messages, *order);
-            let stretch = Stretch { bytes: held.share(), frames, messages, order, at: *time };
+            let stretch = Stretch { bytes: held.share(copied), frames, messages, order, at: *time };
             let is_last = is_full(&stretch) && next < end;
             found.push_back(stretch);
             if is_last {
@@ -404,7 +347,7 @@ impl Shelf {
     /// before that one.
     pub(super) fn given_up(&self, slot: u32, since: u64) -> Option<Box<GivenUp>> {
         let topic = &self.topics[slot as usize];
-        let newest = topic.kept.back().filter(|newest| newest.at >= since)?;
+        let newest = topic.kept.newest().filter(|newest| newest.at >= since)?;
         if let Keep::Last = self.keep {
             return (topic.index > 1).then(|| Box::new(GivenUp { of: Vec::new(), others_at: newest.at }));
         }
@@ -447,7 +390,7 @@ impl KeptTopic {
     /// True if so many messages are kept without the oldest stretch.
     fn can_spare_oldest(&self, most: u64) -> bool {
         let spared = |oldest: &Kept| self.messages - u64::from(oldest.messages) >= most;
-        self.kept.len() > 1 && self.kept.front().is_some_and(spared)
+        self.kept.len() > 1 && self.kept.oldest().is_some_and(spared)
     }
 }
 
@@ -463,13 +406,8 @@ fn topic_bytes(name: &Bytes) -> usize {
 
 /// The oldest stretch in a slot. Places grow, so that a topic in a slot that was another's has only later ones.
 fn oldest_of(topics: &Slab<KeptTopic>, slot: u32) -> Option<Record> {
-    let Kept { order, at, .. } = topics.get(slot as usize)?.kept.front()?;
+    let Kept { order, at, .. } = topics.get(slot as usize)?.kept.oldest()?;
     Some(Record { order: *order, at: *at, slot })
-}
-
-/// True if a part of a read of so many bytes is better kept as it is than copied: it is not short, and nearly all of the read.
-fn is_worth_sharing(read_bytes: usize, part: usize) -> bool {
-    part >= COPY_BELOW_BYTES && part >= read_bytes / 4 * 3
 }
 
 /// The last of these frames, with so many messages.

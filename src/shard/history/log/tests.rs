@@ -283,6 +283,64 @@ fn messages_of_zeromq_are_kept_as_native_ones() {
     assert_eq!(everything(&log), "a=3,6 b=4,5");
 }
 
+proptest! {
+    #[test]
+    fn pages_have_each_topic_that_is_wanted_once_by_name(
+        topics in prop::collection::vec(("[ab]", "[a-c]{1,2}", 0..40_u32), 1..900),
+        filters in prop::collection::vec("[ab]\\.(>|[a-c]{1,2}|[a-c]\\.[0-9]|\\*\\.[0-9]{1,2}|[a-c]\\.>)", 1..5),
+        are_forgotten in prop::collection::vec(any::<bool>(), 8),
+    ) {
+        let topics: Vec<String> = topics.iter().map(|(one, two, three)| format!("{one}.{two}.{three}")).collect();
+        let mut log = log(&[">=1h"], 8 << 20);
+        let is_forgotten = |topic: &str| are_forgotten[topic.len() % 8];
+        let old = |topic: &&String| is_forgotten(topic);
+        topics.iter().filter(old).for_each(|topic| keep(&mut log, NOW, &[message(topic, 1)]));
+        let later = NOW + Duration::from_secs(3601);
+        for _ in 0..topics.len() {
+            log.on_tick(later);
+        }
+        topics.iter().filter(|topic| !old(topic)).for_each(|topic| keep(&mut log, later, &[message(topic, 1)]));
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let parsed: Vec<Filter> = filters.iter().map(|filter| Filter::parse(filter).unwrap()).collect();
+        let mut wanted: Vec<&str> = topics.iter().map(String::as_str)
+            .filter(|topic| parsed.iter().any(|filter| filter.matches(topic.as_bytes()))).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let (mut found, mut ask) = (Vec::new(), ask(&filters, Start::All, log.end()));
+        loop {
+            let (page, _) = log.page(&ask);
+            found.extend(page.parts.iter().map(|part| (part.topic.clone(), !part.stretches.is_empty())));
+            let Some(next) = page.next else { break };
+            ask.behind = Some(next);
+        }
+        let named: Vec<&str> = found.iter().map(|(topic, _)| std::str::from_utf8(topic).unwrap()).collect();
+        prop_assert_eq!(&named, &wanted);
+        for (topic, is_kept) in &found {
+            prop_assert_eq!(*is_kept, !is_forgotten(std::str::from_utf8(topic).unwrap()), "{:?}", topic);
+        }
+    }
+}
+
+#[test]
+fn a_page_looks_at_no_topics_that_nobody_wants() {
+    let mut log = log(&[">=last"], 16 << 20);
+    for number in 0..10_000 {
+        keep(&mut log, NOW, &[message(&format!("a.{number}"), 1), message(&format!("b.{number}.x"), 1)]);
+    }
+    for (filters, most) in [(&["a.17"][..], 4), (&["a.17", "b.99.>", "c"], 8)] {
+        let (page, steps) = log.page(&ask(filters, Start::Last, log.end()));
+        assert!(page.next.is_none() && steps <= most, "{filters:?}: {steps} steps");
+    }
+    let asks = ask(&["a.>"], Start::Last, log.end());
+    let (page, steps) = log.page(&asks);
+    assert!(
+        page.parts.len() >= HISTORY_PAGE_STEPS / 2 - 1 && steps == HISTORY_PAGE_STEPS,
+        "{}",
+        page.parts.len()
+    );
+    assert_eq!(all(&log, asks).split_whitespace().count(), 10_000);
+}
+
 /// The messages of each topic, as a log of `Newest(3)` has them, by their numbers.
 type Model = BTreeMap<String, Vec<u64>>;
 
