@@ -229,6 +229,9 @@ impl BrokerConfig {
             );
             return Err(Error::of_field("egress_frames_max", text));
         }
+        if self.keep_age.is_zero() {
+            return Err(Error::of_field("keep_age", "nothing would be kept: a time is wanted, like 10m"));
+        }
         Ok(())
     }
 
@@ -242,6 +245,17 @@ impl BrokerConfig {
         }
         if !self.engine_history && self.keep.iter().any(|rule| rule.is_confirmed) {
             let text = "a rule is `confirmed` by what is stored: it is of no use without --engine-history";
+            return Err(Error::of_field("keep", text));
+        }
+        let is_again =
+            |(at, rule): (usize, &KeepRule)| self.keep[..at].iter().any(|first| first.filter == rule.filter);
+        if self.engine_history
+            && let Some((_, rule)) = self.keep.iter().enumerate().find(|rule| is_again(*rule))
+        {
+            let text = format!(
+                "two rules are for {}: the first applies, and a store has the bounds of one",
+                rule.filter.text()
+            );
             return Err(Error::of_field("keep", text));
         }
         let crosses = |rule: &KeepRule| self.engine_topics.iter().any(|topics| topics.covers(&rule.filter));
@@ -342,6 +356,7 @@ impl BrokerConfig {
         Ok(ShardConfig {
             shards,
             carriers: usize::from(!self.engine.is_empty()),
+            carriers_store: self.engine_history,
             bounds: QueueBounds { bytes_max: self.egress_bytes_max, frames_max: self.egress_frames_max },
             frame_bytes_max: self.frame_bytes_max,
             overflow: self.overflow,
@@ -408,6 +423,7 @@ mod tests {
             ("lease", default().lease(Duration::ZERO)),
             ("zmtp_last", default().zmtp_last([Filter::parse("a").unwrap()])),
             ("keep_bytes", default().keep_bytes(KEEP_BYTES_MIN - 1)),
+            ("keep_age", default().keep_age(Duration::ZERO)),
             ("mode_rules", default().mode_rules(vec![rule; MODE_RULES_MAX + 1])),
             ("engine", default().engine(vec![engine.clone(); ENGINE_SERVERS_MAX + 1])),
             ("engine_ca", default().engine_ca(Some("ca.pem".into()))),
@@ -418,6 +434,13 @@ mod tests {
             (
                 "keep",
                 default().engine([engine.clone()]).keep(["a=last,confirmed".parse::<KeepRule>().unwrap()]),
+            ),
+            (
+                "keep",
+                default()
+                    .engine([engine.clone()])
+                    .keep(["a=100", "b=1h", "a=last"].map(|rule| rule.parse::<KeepRule>().unwrap()))
+                    .engine_history(true),
             ),
             ("engine_buffer", default().engine([engine]).engine_buffer(FRAME_BYTES_MAX_DEFAULT)),
         ];

@@ -231,6 +231,7 @@ impl EngineTask {
             name: self.name.to_string(),
             start: self.login.start,
             server,
+            is_loading: !self.engine.has_loaded(),
             filters,
             topics,
             peers: peers.collect(),
@@ -338,6 +339,9 @@ impl EngineTask {
     fn note_history(&mut self, now: MonotonicNs) {
         if let Some(why) = self.engine.take_load_trouble() {
             self.log.warn(now, format!("history is not loaded yet: {why}"));
+        }
+        if let Some(why) = self.engine.take_store_trouble() {
+            self.log.warn(now, format!("the streams of history are not there: {why}"));
         }
         if !self.stores_history || self.figures.has_history || self.figures.history_is_late {
             return;

@@ -137,7 +137,7 @@ impl Joint {
                 }
             }
             // Nothing is stored at the far end, and nobody was promised that it would be.
-            Some(Word::AwaitStored { publisher }) => self.near.hold((from, publisher), false),
+            Some(Word::AwaitStored { publisher, .. }) => self.near.hold((from, publisher), false),
             // A joint has no words for counts, nor for direct publishers.
             Some(Word::Watch { watch, .. }) => self.near.say(from, LinkItem::Count { watch, count: 0 }),
             Some(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use corecast_executors::MonotonicNs;
 
 use super::history_item::Mark;
 use super::move_item::Cut;
@@ -94,14 +95,15 @@ pub enum LinkItem {
     Keep {
         /// The frames.
         batch: Arc<Batch>,
-        /// The time since they were said, if they were stored meanwhile.
-        age: Duration,
+        /// The time at which they were said, on the monotonic clock; `None`: just now.
+        said_at: Option<MonotonicNs>,
     },
-    /// A publisher of the sender waits, held as by a `Hold`, until all that the sender has said before is stored. It is released
-    /// then.
+    /// A publisher of the sender waits, held as by a `Hold`, until all that it has said before is stored. It is released then.
     AwaitStored {
         /// A session of the sender.
         publisher: SessionId,
+        /// Its client had another session before, and may have said some of it there.
+        has_come_back: bool,
     },
     /// The answer in place of a `Release`: some of it is not stored, and will not be.
     Unstored {

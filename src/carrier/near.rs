@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use corecast_executors::MonotonicNs;
 
 use super::acks::{Acks, Unconfirmed};
 use super::counted::Counted;
@@ -35,8 +36,8 @@ pub(super) enum Word {
     Unwatch { watch: u64 },
     /// Messages were given up whose topics are not known.
     Doubted,
-    /// A publisher of that shard waits until all that came before is stored.
-    AwaitStored { publisher: SessionId },
+    /// A publisher of that shard waits until all that it has said is stored, perhaps some of it in another session.
+    AwaitStored { publisher: SessionId, has_come_back: bool },
     /// A direct publisher was registered at this broker, or is no longer.
     Registry { change: RegistryChange, lease: Duration },
     /// It has so many subscribers of a topic that [`Near::say_to_all`] asked for.
@@ -141,7 +142,9 @@ impl Near {
             LinkItem::Unwatch { watch } => return Some(Word::Unwatch { watch }),
             LinkItem::Count { watch, count } => return Some(Word::Count { watch, count }),
             LinkItem::Doubted => return Some(Word::Doubted),
-            LinkItem::AwaitStored { publisher } => return Some(Word::AwaitStored { publisher }),
+            LinkItem::AwaitStored { publisher, has_come_back } => {
+                return Some(Word::AwaitStored { publisher, has_come_back });
+            }
             LinkItem::Registry { change, lease } => return Some(Word::Registry { change, lease }),
             LinkItem::Cut(cut) => {
                 if rises(&mut self.shore(cut.from).cut, cut.number) {
@@ -177,9 +180,9 @@ impl Near {
         is_new
     }
 
-    /// Has the first shard keep messages that nobody is to hear now, which were said so long ago.
-    pub(super) fn keep_batch(&mut self, batch: Arc<Batch>, age: Duration) {
-        self.send(FIRST_SHARD, LinkItem::Keep { batch, age });
+    /// Has the first shard keep messages that nobody is to hear now, which were said at that time, or just now.
+    pub(super) fn keep_batch(&mut self, batch: Arc<Batch>, said_at: Option<MonotonicNs>) {
+        self.send(FIRST_SHARD, LinkItem::Keep { batch, said_at });
     }
 
     /// A neighbour behind the shards, which stands for what is kept.
@@ -254,7 +257,7 @@ impl Near {
         let messages = deliveries.messages;
         for (neighbour, batch) in deliveries.to_neighbours(bytes, spans) {
             match neighbour == self.keeper() {
-                true => self.keep_batch(batch, Duration::ZERO),
+                true => self.keep_batch(batch, None),
                 false => self.send(ShardId(neighbour.0), LinkItem::Batch { batch, publisher: PUBLISHER }),
             }
         }

@@ -17,6 +17,8 @@ pub(crate) struct EngineView {
     pub(crate) start: u64,
     /// The server that answers; none while the engine is away.
     pub(crate) server: Option<EngineServer>,
+    /// The history that was stored is still on its way here.
+    pub(crate) is_loading: bool,
     /// Filters of this host that the others are told, and topics of it that have gone out.
     pub(crate) filters: usize,
     pub(crate) topics: usize,
@@ -78,7 +80,9 @@ impl EngineView {
     pub(crate) fn health(&self) -> String {
         let here = self.peers.iter().filter(|peer| peer.is_here).count();
         match &self.server {
+            Some(_) if self.is_loading => "engine connected, and history is being loaded\n".to_owned(),
             Some(_) => format!("engine connected, {here} other brokers\n"),
+            None if self.is_loading => "engine away: history is still to be loaded\n".to_owned(),
             None => "engine away: this host is served, and hears no other\n".to_owned(),
         }
     }

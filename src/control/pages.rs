@@ -199,15 +199,16 @@ impl Pages {
             Page::Health | Page::Readiness => {
                 let is_readiness = page == Page::Readiness;
                 let (mut status, mut text) = health(&self.pulses, MonotonicNs::now(), is_readiness);
-                let (answers, engine) = self.engine_health().await;
-                if is_readiness && uri.query() == Some(WITH_ENGINE) && !answers {
+                let EngineHealth { answers, is_loading, line } = self.engine_health().await;
+                let needs_engine = uri.query() == Some(WITH_ENGINE);
+                if is_readiness && (is_loading || needs_engine && !answers) {
                     status = StatusCode::SERVICE_UNAVAILABLE;
                     text = text.replacen("ok\n", "", 1);
-                    if engine.is_empty() {
+                    if line.is_empty() {
                         text.push_str("this broker has no engine\n");
                     }
                 }
-                response(status, TEXT, text + &self.notes + &engine)
+                response(status, TEXT, text + &self.notes + &line)
             }
             #[cfg(feature = "nats")]
             Page::Engine => self.engine_page().await,
@@ -219,16 +220,17 @@ impl Pages {
         }
     }
 
-    /// True if the engine answers, and the line on it behind the health: none without one.
-    async fn engine_health(&self) -> (bool, String) {
+    async fn engine_health(&self) -> EngineHealth {
         #[cfg(feature = "nats")]
         if let Some(engine) = &self.engine {
-            return match engine.ask().await {
-                Some(view) => (view.server.is_some(), view.health()),
-                None => (false, "engine away\n".to_owned()),
+            let view = engine.ask().await;
+            return EngineHealth {
+                answers: view.as_ref().is_some_and(|view| view.server.is_some()),
+                is_loading: view.as_ref().is_some_and(|view| view.is_loading),
+                line: view.map_or_else(|| "engine away\n".to_owned(), |view| view.health()),
             };
         }
-        (false, String::new())
+        EngineHealth::default()
     }
 
     #[cfg(feature = "nats")]
@@ -303,6 +305,17 @@ impl Pages {
 /// An answer of the API, on one line.
 fn object((status, value): ApiAnswer) -> Response<PageBody> {
     response(status, JSON, format!("{}\n", printable_json(&value.to_string())))
+}
+
+/// The health of the engine, if there is one.
+#[derive(Default)]
+struct EngineHealth {
+    /// Its server answers.
+    answers: bool,
+    /// The history that it has stored is still to come.
+    is_loading: bool,
+    /// The line on it behind the health.
+    line: String,
 }
 
 /// The query by which a broker whose engine is away is not ready either.

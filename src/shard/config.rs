@@ -32,6 +32,8 @@ pub struct ShardConfig {
     pub overflow: OverflowPolicy,
     /// Carriers of the broker: neighbours of each shard, behind the last of the shards.
     pub carriers: usize,
+    /// They store what the rules of history keep: it goes there from the first message on, whoever wants it.
+    pub carriers_store: bool,
     /// Settings that clients are told.
     pub heartbeat: Duration,
     /// Tells one start of the broker from the next.
@@ -91,6 +93,7 @@ impl Default for ShardConfig {
         ShardConfig {
             shards: 1,
             carriers: 0,
+            carriers_store: false,
             bounds: QueueBounds::default(),
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
             overflow: OverflowPolicy::default(),

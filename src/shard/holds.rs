@@ -105,8 +105,9 @@ impl Base {
             self.end_unstored(id);
             return false;
         }
+        let has_come_back = self.sessions.get(id).is_some_and(|session| session.has_come_back);
         self.hold(Origin::Here(id));
-        self.send_link(carrier, LinkItem::AwaitStored { publisher: id });
+        self.send_link(carrier, LinkItem::AwaitStored { publisher: id, has_come_back });
         true
     }
 
@@ -153,7 +154,6 @@ mod tests {
     use crate::fanout::OverflowPolicy;
     use crate::ids::{Neighbour, SessionId};
     use crate::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
-    use crate::topic::Filter;
     use crate::wire::Frame;
 
     /// The carrier behind one shard.
@@ -163,10 +163,10 @@ mod tests {
     fn flushed(rule: &str) -> (Rig, SessionId, String) {
         let retention =
             Retention::new(vec![rule.parse().unwrap()], KEEP_BYTES_DEFAULT, KEEP_AGE_DEFAULT).unwrap();
-        let mut rig = Rig::new(&ShardConfig { shards: 1, carriers: 1, retention, ..ShardConfig::default() });
+        let config = ShardConfig { carriers: 1, carriers_store: true, retention, ..ShardConfig::default() };
+        let mut rig = Rig::new(&config);
+        // The carrier has not said anything yet.
         let publisher = rig.open(0, OverflowPolicy::DropOldest);
-        let filter = Filter::parse(">").unwrap();
-        rig.shards[0].on_link(CARRIER, LinkItem::Interest { seq: 1, filter, wanted: true });
         rig.say(0, publisher, &[message("a", 1), Frame::Flush { request: 7 }]);
         let heard = rig.hears(0, publisher);
         (rig, publisher, heard)

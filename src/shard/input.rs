@@ -407,7 +407,7 @@ impl Shard {
             LinkItem::Mark(mark) => {
                 self.starts.on_mark(base, (&mut self.membership, demand), (from, &mark));
             }
-            LinkItem::Keep { batch, age } => base.keep_far(from, &batch, age),
+            LinkItem::Keep { batch, said_at } => base.keep_far(from, &batch, said_at),
             LinkItem::LastBatch => {
                 base.links.end(from);
                 base.farewell_when_drained();

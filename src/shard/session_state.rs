@@ -117,6 +117,8 @@ pub(super) struct SessionState {
     pub(super) holds: Vec<Origin>,
     /// Flushes to answer when nothing holds it any more.
     pub(super) flushes: Vec<RequestId>,
+    /// Its client had another session here before.
+    pub(super) has_come_back: bool,
     /// Messages that it may have said were given up on their way to a carrier.
     pub(super) is_short: bool,
     /// News of direct publishers, if it asks for them.
@@ -172,6 +174,7 @@ impl SessionState {
             held_by: 0,
             holds: Vec::new(),
             flushes: Vec::new(),
+            has_come_back: false,
             is_short: false,
             news: None,
             registers: false,

@@ -69,6 +69,7 @@ impl Succession {
         }
         if let Some(session) = base.sessions.get_mut(id) {
             session.policy = policy;
+            session.has_come_back = predecessor.ticket != 0;
             session.client = (!name.is_empty()).then(|| name.into());
         }
         let number = id.number(base.id);

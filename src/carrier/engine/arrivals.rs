@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use corecast_executors::MonotonicNs;
 
 use super::crossing;
 use super::head::TopicPlace;
@@ -195,10 +195,10 @@ impl WayIn {
         self.heard.retain_origins(is_here);
     }
 
-    /// Has all that was taken kept, which was said so long ago: nobody hears it now.
-    pub(super) fn keep(&mut self, near: &mut Near, age: Duration) {
+    /// Has all that was taken kept, which was said at that time: nobody hears it now.
+    pub(super) fn keep(&mut self, near: &mut Near, said_at: MonotonicNs) {
         self.landed_bytes = 0;
-        self.landed.drain(..).for_each(|batch| near.keep_batch(Arc::new(batch), age));
+        self.landed.drain(..).for_each(|batch| near.keep_batch(Arc::new(batch), Some(said_at)));
     }
 
     fn land(&mut self, batch: Batch) {

@@ -17,7 +17,7 @@ pub(super) struct WaitingCrossing {
     pub(super) topic: Bytes,
     /// The place behind its messages.
     pub(super) end: TopicPlace,
-    /// With its head.
+    /// With its head. Empty: nothing leaves, and what is behind it is missing elsewhere.
     pub(super) payload: Bytes,
     pub(super) messages: u64,
 }

@@ -111,9 +111,9 @@ impl WayOut {
         self.stores.filters().any(|stored| stored == filter)
     }
 
-    /// A publisher of a shard waits until all that the shard has said before is stored.
-    pub(super) fn wait_for_stores(&mut self, shard: ShardId, publisher: SessionId) {
-        self.stores.wait(shard, publisher);
+    /// A publisher of a shard, which may have said some in another session before, waits until all that it has said is stored.
+    pub(super) fn wait_for_stores(&mut self, publisher: (ShardId, SessionId), has_come_back: bool) {
+        self.stores.wait(publisher, has_come_back);
     }
 
     /// Takes the news for publishers that have waited so.
@@ -206,15 +206,8 @@ impl WayOut {
         if start == end || !self.allows(topic) {
             return;
         }
-        // Notices alone have no place of their own. One with a size counts as if its messages had been sent and lost.
-        if messages == 0 && missed > 0 {
-            let missed = missed.min(u64::from(u32::MAX));
-            let (place, _) = self.count(topic, missed, now, ended);
-            let end = TopicPlace { position: place.position + missed, ..place };
-            if self.positions.has_left(topic, place) {
-                self.positions.leave(topic, end);
-            }
-            return;
+        if messages == 0 {
+            return self.cross_notice((topic, missed), now, ended);
         }
         let (place, topic) = self.count(topic, messages, now, ended);
         let mut payload = Vec::with_capacity(ENGINE_HEAD_BYTES + end - start);
@@ -230,7 +223,38 @@ impl WayOut {
                 return self.positions.leave(&topic, end);
             }
         }
-        for given_up in self.buffer.push(WaitingCrossing { topic, end, payload, messages }) {
+        self.queue(WaitingCrossing { topic, end, payload, messages });
+    }
+
+    /// Counts a publisher's notice that so many messages of a topic are missing, or with 0 that perhaps some are. It has no place of its
+    /// own: with a size it counts as if these messages had been sent and lost, and without as if the count had been forgotten.
+    fn cross_notice(
+        &mut self,
+        (topic, missed): (&[u8], u64),
+        now: MonotonicNs,
+        ended: &mut Vec<ToldPosition>,
+    ) {
+        let missed = missed.min(u64::from(u32::MAX));
+        let is_known = self.positions.entry_mut(topic).is_some();
+        let (place, topic) = self.count(topic, missed, now, ended);
+        let mut end = TopicPlace { position: place.position + missed, ..place };
+        if missed == 0 {
+            if !is_known {
+                // Others are to know a count before this one.
+                ended.push(ToldPosition { topic: topic.clone(), next: place, is_last: false });
+            }
+            end = self.positions.doubt(&topic).expect("it was just counted");
+        }
+        if self.positions.has_left(&topic, place) {
+            self.positions.leave(&topic, end);
+        } else {
+            self.queue(WaitingCrossing { topic, end, payload: Bytes::new(), messages: 0 });
+        }
+    }
+
+    /// Lets a crossing wait to leave.
+    fn queue(&mut self, crossing: WaitingCrossing) {
+        for given_up in self.buffer.push(crossing) {
             self.departed.given_up += given_up.messages;
             self.positions.leave(&given_up.topic, given_up.end);
         }
@@ -266,6 +290,9 @@ impl WayOut {
         loop {
             let next = self.buffer.pop()?;
             self.positions.leave(&next.topic, next.end);
+            if next.payload.is_empty() {
+                continue;
+            }
             if next.payload.len() > self.payload_bytes_max {
                 self.departed.too_large += next.messages;
                 continue;
@@ -375,4 +402,111 @@ struct Stretch<'a> {
     messages: u64,
     /// Messages that the notices among them tell to be missing.
     missed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fanout::Spans;
+    use crate::wire::{encode, split};
+
+    const NOW: MonotonicNs = MonotonicNs(1);
+    const BY: (ShardId, SessionId) = (ShardId(0), SessionId { slot: 1, generation: 1 });
+
+    fn way_out() -> WayOut {
+        let mut way = WayOut::new(7, Subjects::new("c"), (None, 1 << 20), Stores::default());
+        way.want(&Filter::parse(">").unwrap(), true);
+        way
+    }
+
+    fn message(sequence: u64) -> Frame<'static> {
+        Frame::Message { topic: b"a", payload: b"", publisher: 1, sequence, sent_at_ns: 0 }
+    }
+
+    fn notice(missed: u64) -> Frame<'static> {
+        Frame::Gap { topic: b"a", missed, reason: 2 }
+    }
+
+    fn offer(way: &mut WayOut, frame: &Frame<'_>) -> Vec<TopicPlace> {
+        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+        encode(frame, &mut bytes);
+        let bytes = Bytes::from(bytes);
+        assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
+        let batch = Batch { bytes, spans: Spans::Native(spans.into()) };
+        way.offer(&batch, BY, NOW).into_iter().map(|told| told.next).collect()
+    }
+
+    /// The place and number of messages of the crossing that leaves next.
+    fn leave(way: &mut WayOut) -> Option<(TopicPlace, u32)> {
+        let (_, mut payload) = way.next()?;
+        let head = PayloadHead::take(&mut payload).expect("it was just written");
+        Some((head.place, head.count))
+    }
+
+    /// The place that others are told.
+    fn told(way: &WayOut) -> TopicPlace {
+        way.all_places().pop().expect("it is known")
+    }
+
+    impl WayOut {
+        fn all_places(&self) -> Vec<TopicPlace> {
+            self.positions.all(|_| true).into_iter().map(|told| told.next).collect()
+        }
+    }
+
+    fn place(base: u64, position: u64) -> TopicPlace {
+        TopicPlace { base, position }
+    }
+
+    #[test]
+    fn a_notice_without_a_size_begins_a_new_count_once_all_before_it_has_left() {
+        for waits in [false, true] {
+            let mut way = way_out();
+            assert!(offer(&mut way, &message(1)).is_empty());
+            if !waits {
+                assert_eq!(leave(&mut way), Some((place(1, 1), 1)));
+            }
+            assert!(offer(&mut way, &notice(0)).is_empty());
+            if waits {
+                assert_eq!(told(&way), place(1, 1), "it would be taken to be missing");
+                assert_eq!(leave(&mut way), Some((place(1, 1), 1)));
+            }
+            assert_eq!(leave(&mut way), None, "a notice has no crossing");
+            let next = told(&way);
+            assert!(
+                next.base == next.position && next.base > 2,
+                "{next:?}: if nothing follows, its word tells"
+            );
+            assert!(offer(&mut way, &message(2)).is_empty());
+            assert_eq!(leave(&mut way), Some((next, 1)));
+            assert_eq!(told(&way), place(next.base, next.position + 1));
+        }
+    }
+
+    #[test]
+    fn a_notice_with_a_size_counts_as_if_its_messages_were_lost() {
+        for waits in [false, true] {
+            let mut way = way_out();
+            assert!(offer(&mut way, &message(1)).is_empty());
+            if !waits {
+                assert_eq!(leave(&mut way), Some((place(1, 1), 1)));
+            }
+            assert!(offer(&mut way, &notice(3)).is_empty());
+            if waits {
+                assert_eq!(leave(&mut way), Some((place(1, 1), 1)));
+                assert_eq!(leave(&mut way), None);
+            }
+            assert_eq!(told(&way), place(1, 5), "if nothing follows, its word tells");
+            assert!(offer(&mut way, &message(5)).is_empty());
+            assert_eq!(leave(&mut way), Some((place(1, 5), 1)));
+        }
+    }
+
+    #[test]
+    fn a_notice_before_all_messages_is_told_as_well() {
+        let mut way = way_out();
+        let began = offer(&mut way, &notice(0));
+        assert_eq!(began, [place(1, 1)], "others are to know a count before it");
+        assert!(told(&way).base > 1);
+    }
 }

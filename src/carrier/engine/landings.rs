@@ -33,8 +33,12 @@ pub(super) enum Landed {
 
 impl Landing {
     pub(super) fn key(&self) -> Key {
-        let is_word = matches!(self.what, Landed::Word(_));
-        (self.start, self.topic.clone(), self.place, is_word)
+        let kind = match self.what {
+            Landed::Messages(_) if self.count == 0 => KeyKind::Notice,
+            Landed::Messages(_) => KeyKind::Messages,
+            Landed::Word(_) => KeyKind::Word,
+        };
+        (self.start, self.topic.clone(), self.place, kind)
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -46,8 +50,17 @@ impl Landing {
     }
 }
 
-/// Broker, topic, place, and whether it is a word.
-pub(super) type Key = (u64, Bytes, TopicPlace, bool);
+/// Broker, topic, place, and kind.
+pub(super) type Key = (u64, Bytes, TopicPlace, KeyKind);
+
+/// The kinds of what may stand at one place, in the order in which they are taken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum KeyKind {
+    /// Notices of gaps without messages: other versions let them cross alone.
+    Notice,
+    Messages,
+    Word,
+}
 
 /// All that waits.
 #[derive(Default)]
@@ -104,8 +117,8 @@ impl Landings {
 
     /// Takes what stands at this place of a topic or before it, if anything does: the first of it.
     pub(super) fn next_of(&mut self, start: u64, topic: &Bytes, place: TopicPlace) -> Option<Landing> {
-        let from = (start, topic.clone(), TopicPlace::default(), false);
-        let to = (start, topic.clone(), place, true);
+        let from = (start, topic.clone(), TopicPlace::default(), KeyKind::Notice);
+        let to = (start, topic.clone(), place, KeyKind::Word);
         let key = self.waiting.range(from..=to).next()?.0.clone();
         Some(self.take(&key))
     }

@@ -4,7 +4,6 @@
 //! positions (`sorting`); what is missing is told at its place. Owned by the engine's state. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
@@ -14,6 +13,7 @@ use super::crossing;
 use super::head::{HeadKind, PayloadHead, TopicPlace};
 use super::heard::Footing;
 use super::landings::{Landed, Landing};
+use super::making::{Making, bounds_of};
 use super::sorting::{CameBy, Sorting};
 use super::store_ask::{StoreAnswer, StoreAsk, StoreBounds, StoreFacts};
 use super::subject::Subjects;
@@ -25,11 +25,10 @@ use crate::limits::{
 };
 
 /// The next thing to do about the store under way.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
-    Look,
+    /// Stores are looked for, and made.
     Make,
-    Change(Bytes),
     /// All are there. Other brokers have to know what is wanted here.
     Wait,
     Read,
@@ -74,22 +73,15 @@ struct Store {
 
 impl Store {
     fn of(rule: &StoredHistory, subjects: &Subjects) -> Store {
-        let bounds = StoreBounds {
-            filter: rule.filter.clone(),
-            name: subjects.store(&rule.filter),
-            subjects: subjects.all_stored(&rule.filter),
-            age: rule.age,
-            bytes: rule.bytes,
-            of_each: rule.of_each,
-        };
-        Store { bounds, reader: None, number: 1, is_whole: true }
+        Store { bounds: bounds_of(rule, subjects), reader: None, number: 1, is_whole: true }
     }
 }
 
 /// The loading of one broker.
 pub(super) struct Loading {
+    making: Making,
     stores: Vec<Store>,
-    /// The store under way.
+    /// The store that is read.
     at: usize,
     next: Next,
     /// The number of the question under way, and the time at which it was asked, or heard of last.
@@ -107,7 +99,7 @@ pub(super) struct Loading {
     /// The way in of all that comes from there.
     kept: WayIn,
     /// Messages and words of other brokers that have come meanwhile, in order.
-    held: VecDeque<Landing>,
+    held: VecDeque<(Landing, MonotonicNs)>,
     held_bytes: usize,
     /// The places from which on topics of brokers come live, whole: a store may not have yet what it refused at first.
     live_from: BTreeMap<(u64, Bytes), TopicPlace>,
@@ -121,9 +113,10 @@ impl Loading {
     pub(super) fn of(rules: &[StoredHistory], subjects: &Subjects, now: MonotonicNs) -> Option<Loading> {
         let stores: Vec<Store> = rules.iter().map(|rule| Store::of(rule, subjects)).collect();
         (!stores.is_empty()).then(|| Loading {
+            making: Making::of(rules, subjects),
             stores,
             at: 0,
-            next: Next::Look,
+            next: Next::Make,
             asked: None,
             asks: 0,
             expected: 0,
@@ -160,7 +153,7 @@ impl Loading {
     }
 
     /// Lets something that comes live wait, or returns it if there is no room.
-    pub(super) fn hold(&mut self, landing: Landing, footing: Footing) -> Option<Landing> {
+    pub(super) fn hold(&mut self, landing: Landing, footing: Footing, now: MonotonicNs) -> Option<Landing> {
         let (bytes, of_topic) = (landing.held_bytes(), (landing.start, landing.topic.clone()));
         if self.held_bytes + bytes > ENGINE_LANDED_BYTES_MAX {
             self.live_from.remove(&of_topic);
@@ -172,7 +165,7 @@ impl Loading {
             *from = end.max(*from);
         }
         self.held_bytes += bytes;
-        self.held.push_back(landing);
+        self.held.push_back((landing, now));
         None
     }
 
@@ -184,11 +177,12 @@ impl Loading {
     /// Begins again, on a new connection: what has come already is known by its positions.
     pub(super) fn on_connected(&mut self) {
         self.live_from.clear();
-        self.begin_again(Next::Look);
+        self.begin_again(Next::Make);
     }
 
     fn begin_again(&mut self, next: Next) {
         (self.at, self.next, self.asked, self.expected) = (0, next, None, 0);
+        self.making.begin_again();
         self.stores.iter_mut().for_each(|store| store.reader = None);
     }
 
@@ -219,16 +213,14 @@ impl Loading {
             return None;
         }
         match self.next {
-            Next::Pause(until) if until <= now => self.next = Next::Look,
+            Next::Pause(until) if until <= now => self.next = Next::Make,
             Next::Rest(from) if from <= now => (self.at, self.next) = (0, Next::More),
             _ => {}
         }
         let Store { bounds, reader, number, .. } = self.stores.get_mut(self.at)?;
         let store = bounds.clone();
-        let ask = match &self.next {
-            Next::Look => StoreAsk::Look(store),
-            Next::Make => StoreAsk::Make(store),
-            Next::Change(config) => StoreAsk::Change(store, config.clone()),
+        let ask = match self.next {
+            Next::Make => self.making.ask()?,
             Next::Read => {
                 *number = 1;
                 StoreAsk::Read(store)
@@ -254,13 +246,12 @@ impl Loading {
             Err(why) => return self.fail(now, why),
         };
         self.asked = None;
-        match (answer, &self.next) {
-            (StoreAnswer::Absent, Next::Look) => self.next = Next::Make,
-            (StoreAnswer::Differs(config), Next::Look) => self.next = Next::Change(config),
-            (StoreAnswer::Fits, Next::Look | Next::Make | Next::Change(_)) => {
-                self.at += 1;
-                self.next = if self.at < self.stores.len() { Next::Look } else { Next::Wait };
-            }
+        match (answer, self.next) {
+            (answer, Next::Make) => match self.making.on_answer(answer) {
+                Ok(()) if self.making.ask().is_none() => self.next = Next::Wait,
+                Ok(()) => {}
+                Err(why) => self.fail(now, why),
+            },
             (StoreAnswer::Reads { reader, left }, Next::Read) => {
                 self.stores[self.at].reader = Some(reader);
                 match left {
@@ -310,11 +301,14 @@ impl Loading {
             // The part is whole.
             self.asked = None;
         }
-        let taken = self.sort(&mut payload, (own_start, frame_bytes_max), CameBy::Stored(age, now));
+        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        // 0 is no time.
+        let stored = CameBy::Stored(MonotonicNs(now.0.saturating_sub(age).max(1)));
+        let taken = self.sort(&mut payload, (own_start, frame_bytes_max), stored);
         while self.sorting.is_full()
             && let Some((landing, came)) = self.sorting.next()
         {
-            self.keep((landing, came), now, near);
+            self.keep((landing, came), near);
         }
         if left == 0 {
             self.asked = None;
@@ -346,7 +340,7 @@ impl Loading {
     /// which nothing has come live are gone.
     fn is_behind_others(&self) -> bool {
         let mut firsts: BTreeMap<(u64, &Bytes), (TopicPlace, u64)> = BTreeMap::new();
-        for landing in &self.held {
+        for (landing, _) in &self.held {
             let place = (landing.place, landing.count);
             let first = firsts.entry((landing.start, &landing.topic)).or_insert(place);
             *first = place.min(*first);
@@ -376,15 +370,10 @@ impl Loading {
     }
 
     /// Keeps something behind all that was kept of its topic.
-    fn keep(&mut self, (landing, came): (Landing, CameBy), now: MonotonicNs, near: &mut Near) {
-        let age = match came {
-            CameBy::Stored(age, at) => age + now.saturating_since(at),
-            CameBy::Live => Duration::ZERO,
-        };
+    fn keep(&mut self, (landing, came): (Landing, CameBy), near: &mut Near) {
         let (start, topic) = (landing.start, landing.topic.clone());
         let is_first = self.kept.next_of(start, &topic).is_none();
-        let tells_beginning =
-            came != CameBy::Live && self.store_of(&topic).is_some_and(|store| store.is_whole);
+        let tells_beginning = !came.is_live() && self.store_of(&topic).is_some_and(|store| store.is_whole);
         if is_first && !tells_beginning {
             // What was before it is too old, or was not to be stored.
             self.kept.begin_at((start, &topic), landing.place);
@@ -395,7 +384,7 @@ impl Loading {
         while self.kept.begin_look() {
             self.kept.on_looked(|_, _| footing);
         }
-        self.kept.keep(near, age);
+        self.kept.keep(near, came.at());
     }
 
     /// Ends, if all is read, or it takes too long: what has waited follows.
@@ -405,17 +394,17 @@ impl Loading {
             (false, true) => Loaded::GivenUp,
             (false, false) => return None,
         };
-        for landing in std::mem::take(&mut self.held) {
-            self.sorting.add(landing, CameBy::Live);
+        for (landing, at) in std::mem::take(&mut self.held) {
+            self.sorting.add(landing, CameBy::Live(at));
         }
         self.held_bytes = 0;
         let (mut left, mut received) = (Vec::new(), 0);
         while let Some((landing, came)) = self.sorting.next() {
             let from = self.live_from.get(&(landing.start, landing.topic.clone()));
-            if came != CameBy::Live && from.is_some_and(|from| landing.place >= *from) {
+            if !came.is_live() && from.is_some_and(|from| landing.place >= *from) {
                 continue;
             }
-            if came == CameBy::Live {
+            if came.is_live() {
                 let next = self.kept.next_of(landing.start, &landing.topic);
                 let is_message = matches!(landing.what, Landed::Messages(_));
                 // Where a broker begins is no hole, if nothing of it is stored.
@@ -427,7 +416,7 @@ impl Loading {
                     received += landing.count;
                 }
             }
-            self.keep((landing, came), now, near);
+            self.keep((landing, came), near);
         }
         Some(Ended { outcome, kept: std::mem::take(&mut self.kept), left, received })
     }

@@ -22,6 +22,7 @@
 //! | `watching`, `counting` | counts of subscribers that shards ask of other brokers, by such a list, and these of the shards |
 //! | `departures` | the way out: positions that were sent (`positions`), when they are told again (`probe`), what waits (`buffer`) |
 //! | `stores`, `store_ask` | messages on their way into stores of history; what stores are asked |
+//! | `making`, `upkeep` | stores that are made, as the broker starts and when one is missed |
 //! | `loading`, `sorting` | history that comes back from there as the broker starts; its messages, until they are in order |
 //! | `arrivals` | the way in: positions that were heard (`heard`), holes that wait for a look (`landings`) |
 //!
@@ -41,6 +42,7 @@ mod interest;
 mod landings;
 mod lists;
 mod loading;
+mod making;
 mod peers;
 mod positions;
 mod probe;
@@ -50,6 +52,7 @@ mod state;
 mod store_ask;
 mod stores;
 mod subject;
+mod upkeep;
 mod view;
 mod wanted;
 mod watching;

@@ -17,8 +17,9 @@ use crate::limits::ENGINE_TOPICS_MAX;
 pub(super) struct SentTopic {
     /// The place of the next message.
     pub(super) next: TopicPlace,
-    /// The place up to which all have left, or never will. This is what others are told: the rest may still come.
-    pub(super) left: u64,
+    /// The place up to which all have left, or never will, perhaps in the count before. This is what others are told: the rest may
+    /// still come.
+    pub(super) left: TopicPlace,
     /// When its position is told next.
     pub(super) plan: Option<Planned>,
 }
@@ -50,7 +51,7 @@ impl Positions {
                 None => {
                     let first = self.messages + 1;
                     let next = TopicPlace { base: first, position: first };
-                    (Bytes::copy_from_slice(topic), SentTopic { next, left: first, plan: None })
+                    (Bytes::copy_from_slice(topic), SentTopic { next, left: next, plan: None })
                 }
             };
             if self.young.len() >= self.topics_max.unwrap_or(ENGINE_TOPICS_MAX) / 2 {
@@ -82,23 +83,32 @@ impl Positions {
             } else {
                 &mut self.old
             };
-            half.insert(topic.clone(), SentTopic { next, left: first, plan: None });
+            half.insert(topic.clone(), SentTopic { next, left: next, plan: None });
         }
         all
     }
 
+    /// Begins a new count of a topic that is known: it is not known what is missing before it. Returns the place of its first message.
+    pub(super) fn doubt(&mut self, topic: &[u8]) -> Option<TopicPlace> {
+        // Beyond every position before, so that it is seen to be new.
+        self.messages += 1;
+        let first = self.messages + 1;
+        let next = TopicPlace { base: first, position: first };
+        let (_, sent) = self.entry_mut(topic)?;
+        sent.next = next;
+        Some(next)
+    }
+
     /// Notes that all messages up to this place have left, or never will.
     pub(super) fn leave(&mut self, topic: &[u8], place: TopicPlace) {
-        if let Some((_, sent)) = self.entry_mut(topic)
-            && sent.next.base == place.base
-        {
-            sent.left = sent.left.max(place.position);
+        if let Some((_, sent)) = self.entry_mut(topic) {
+            sent.left = sent.left.max(place);
         }
     }
 
     /// True if all messages before this place have left, or never will.
     pub(super) fn has_left(&mut self, topic: &[u8], place: TopicPlace) -> bool {
-        self.entry_mut(topic).is_some_and(|(_, sent)| sent.left == place.position)
+        self.entry_mut(topic).is_some_and(|(_, sent)| sent.left == place)
     }
 
     /// The topic and its state, if it is known.
@@ -135,14 +145,13 @@ impl Positions {
 impl SentTopic {
     /// The position as others are told.
     pub(super) fn told(&self, topic: &Bytes) -> ToldPosition {
-        let next = TopicPlace { position: self.left, ..self.next };
-        ToldPosition { topic: topic.clone(), next, is_last: false }
+        ToldPosition { topic: topic.clone(), next: self.left, is_last: false }
     }
 }
 
 /// The end of the count of a topic; `None`: some of it has not left.
 fn ended((topic, sent): (Bytes, SentTopic)) -> Option<ToldPosition> {
-    (sent.left == sent.next.position).then_some(ToldPosition { topic, next: sent.next, is_last: true })
+    (sent.left == sent.next).then_some(ToldPosition { topic, next: sent.next, is_last: true })
 }
 
 #[cfg(test)]

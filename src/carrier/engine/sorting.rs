@@ -5,23 +5,34 @@
 //! first that has come leaves when there is more, behind all that stands before it in its topic.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::head::TopicPlace;
-use super::landings::{Key, Landing};
+use super::landings::{Key, KeyKind, Landing};
 use crate::limits::ENGINE_STORE_BYTES_MAX;
 use crate::slack::give_back_queue;
 
 /// The way by which something has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CameBy {
-    /// From a store, which it had reached so long before this time.
-    Stored(Duration, MonotonicNs),
-    /// From its broker.
-    Live,
+    /// From a store, which it reached at this time.
+    Stored(MonotonicNs),
+    /// From its broker, at this time.
+    Live(MonotonicNs),
+}
+
+impl CameBy {
+    pub(super) fn is_live(self) -> bool {
+        matches!(self, CameBy::Live(_))
+    }
+
+    /// The time at which it was said, as far as that is known.
+    pub(super) fn at(self) -> MonotonicNs {
+        let (CameBy::Stored(at) | CameBy::Live(at)) = self;
+        at
+    }
 }
 
 /// All that waits.
@@ -56,7 +67,7 @@ impl Sorting {
             self.order.pop_front();
         }
         let key = self.order.front()?.clone();
-        let from = (key.0, key.1.clone(), TopicPlace::default(), false);
+        let from = (key.0, key.1.clone(), TopicPlace::default(), KeyKind::Notice);
         let first = self.waiting.range(from..=key).next()?.0.clone();
         let taken = self.waiting.remove(&first)?;
         self.bytes -= taken.0.held_bytes();
@@ -67,8 +78,8 @@ impl Sorting {
     /// The places of a topic of this broker, in order, each with its number of messages.
     pub(super) fn places_of(&self, start: u64, topic: &Bytes) -> impl Iterator<Item = (TopicPlace, u64)> {
         let end = TopicPlace { base: u64::MAX, position: u64::MAX };
-        let from = (start, topic.clone(), TopicPlace::default(), false);
-        let of_topic = self.waiting.range(from..=(start, topic.clone(), end, true));
+        let from = (start, topic.clone(), TopicPlace::default(), KeyKind::Notice);
+        let of_topic = self.waiting.range(from..=(start, topic.clone(), end, KeyKind::Word));
         of_topic.map(|(_, (landing, _))| (landing.place, landing.count))
     }
 

@@ -17,9 +17,10 @@ use super::loading::{Loaded, Loading};
 use super::peers::{Change, Learned, PeerNews, Peers};
 use super::stores::Stores;
 use super::subject::Subjects;
+use super::upkeep::Upkeep;
 use super::view::EngineState;
 use super::word::{EngineWord, ToldPosition};
-use super::{EngineConfig, EngineOrder, StoredHistory};
+use super::{EngineConfig, EngineOrder};
 use crate::carrier::link_item::{LinkItem, Owed};
 use crate::carrier::near::{Near, Word};
 use crate::ids::ShardId;
@@ -52,6 +53,7 @@ pub struct Engine {
     loading: Option<Box<Loading>>,
     /// Messages of it, once it is over.
     loaded: Option<(Loaded, u64)>,
+    upkeep: Upkeep,
     /// Up to this time brokers are known by it alone.
     strangers_until: Option<MonotonicNs>,
     subjects: Subjects,
@@ -90,6 +92,7 @@ impl Engine {
             exchange: Exchange::new(config.shards),
             loading: Loading::of(&config.stores, &subjects, now).map(Box::new),
             loaded: None,
+            upkeep: Upkeep::of(&config.stores, &subjects),
             strangers_until: None,
             subjects,
             connected_at: None,
@@ -108,9 +111,6 @@ impl Engine {
                 engine.on_interest(filter, true);
             }
         }
-        for StoredHistory { filter, .. } in &engine.config.stores {
-            engine.near.far_wants(filter, true);
-        }
         engine
     }
 
@@ -127,7 +127,9 @@ impl Engine {
                 self.exchange.on_watch((from, watch), (topic, stays), &mut self.near);
             }
             Some(Word::Doubted) => self.departures.doubt_all(self.now),
-            Some(Word::AwaitStored { publisher }) => self.departures.wait_for_stores(from, publisher),
+            Some(Word::AwaitStored { publisher, has_come_back }) => {
+                self.departures.wait_for_stores((from, publisher), has_come_back);
+            }
             Some(Word::Unwatch { watch }) => self.exchange.on_unwatch((from, watch)),
             Some(Word::Count { watch, count }) => self.exchange.on_count(from, (watch, count), &self.near),
             Some(Word::Registry { change, lease }) => self.exchange.on_registry(&change, lease),
@@ -177,6 +179,7 @@ impl Engine {
         self.peers.on_connected(now);
         self.departures.on_connected(payload_bytes_max, now);
         self.loading.iter_mut().for_each(|loading| loading.on_connected());
+        self.upkeep.on_connected();
         self.conversation.reset(true);
         let start = self.config.start;
         for subject in [self.subjects.words_to(start), self.subjects.words_to_all()] {
@@ -226,12 +229,7 @@ impl Engine {
         if let Some(order) = self.conversation.next() {
             return Some(order);
         }
-        if !self.near.is_backed_up()
-            && let Some(order) = self.loading.as_mut().and_then(|loading| loading.next_order(self.now))
-        {
-            return Some(order);
-        }
-        if let Some(order) = self.departures.next_store(self.now) {
+        if let Some(order) = self.next_store_order() {
             return Some(order);
         }
         if self.state == EngineState::Connected
@@ -316,7 +314,7 @@ impl Engine {
             None => self.arrivals.take(landing, |topic| interest.footing(topic, known)),
             Some(loading) => {
                 let footing = interest.footing(topic, known);
-                if let Some(landing) = loading.hold(landing, footing) {
+                if let Some(landing) = loading.hold(landing, footing, self.now) {
                     self.arrivals.overrun(&landing);
                 }
             }
@@ -469,7 +467,7 @@ impl Engine {
         let ticks = (ENGINE_TICK.as_millis() / TICK.as_millis()) as usize;
         self.near.forget_unused_routes(ticks);
         self.departures.forget_unused_routes(ticks);
-        self.loading.iter_mut().for_each(|loading| loading.on_tick(now));
+        self.look_after_stores();
         if self.state != EngineState::Away {
             self.settle();
             let (is_news, gone) = self.peers.on_tick(now);

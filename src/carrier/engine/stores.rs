@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use ahash::AHashSet;
+use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
@@ -14,15 +14,18 @@ use super::subject::Subjects;
 use super::{EngineOrder, StoredHistory};
 use crate::ids::{SessionId, ShardId};
 use crate::limits::{
-    ENGINE_BEAT, ENGINE_ITEM_BYTES, ENGINE_STORE_BYTES_MAX, ENGINE_STORES_IN_FLIGHT_MAX, ENGINE_WATCHES_MAX,
+    ENGINE_BEAT, ENGINE_ITEM_BYTES, ENGINE_STORE_BYTES_MAX, ENGINE_STORED_BYTES, ENGINE_STORES_IN_FLIGHT_MAX,
+    ENGINE_WATCHES_MAX,
 };
-use crate::slack::give_back_queue;
+use crate::slack::{give_back, give_back_queue};
 use crate::topic::Filter;
 
 /// A rule whose topics are stored.
 #[derive(Clone, Debug)]
 struct StoredRule {
     filter: Filter,
+    /// Most bytes of all that is stored by it.
+    bytes_max: u64,
     /// A flush of a publisher waits until what it has said by this rule is stored.
     is_confirmed: bool,
 }
@@ -57,12 +60,6 @@ impl Storing {
 /// A publisher of a shard.
 type Author = (ShardId, SessionId);
 
-/// A publisher that waits until all before this number is stored.
-struct Waiting {
-    by: Author,
-    before: u64,
-}
-
 /// The news for a publisher that has waited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Settled {
@@ -92,6 +89,8 @@ pub(super) struct Stores {
     first: u64,
     /// The numbers of those by confirmed rules, some of which are stored.
     confirmed: VecDeque<u64>,
+    /// By publisher: how many of those are not stored.
+    unconfirmed: AHashMap<Author, usize>,
     bytes: usize,
     /// Messages that are not stored.
     messages: u64,
@@ -100,7 +99,11 @@ pub(super) struct Stores {
     next: u64,
     /// The time before which nothing leaves: something was refused.
     paused_until: Option<MonotonicNs>,
-    waiting: VecDeque<Waiting>,
+    /// Publishers that wait until all that they have said by confirmed rules is stored, and how often they have asked. They are not read
+    /// meanwhile.
+    waiting: AHashMap<Author, usize>,
+    /// Those that wait until all before this number is stored, in order.
+    waiting_for_all: VecDeque<(Author, u64)>,
     /// Publishers that have said something by a confirmed rule that was given up since they were told so last.
     short: AHashSet<Author>,
     /// There were more of these than are known: nothing is confirmed to anybody any more.
@@ -114,6 +117,7 @@ impl Stores {
     pub(super) fn of(rules: &[StoredHistory]) -> Self {
         let rule = |rule: &StoredHistory| StoredRule {
             filter: rule.filter.clone(),
+            bytes_max: rule.bytes,
             is_confirmed: rule.is_confirmed,
         };
         Stores::new(rules.iter().map(rule).collect())
@@ -154,6 +158,7 @@ impl Stores {
         self.messages += messages;
         if self.rules[rule].is_confirmed {
             self.confirmed.push_back(self.end());
+            *self.unconfirmed.entry(by).or_default() += 1;
         }
         self.items.push_back(storing);
         while self.bytes > ENGINE_STORE_BYTES_MAX && self.give_up_first() {}
@@ -182,22 +187,44 @@ impl Stores {
         storing.progress = Progress::Stored;
         self.messages -= storing.messages;
         self.counts.unstored += storing.messages;
+        let by = storing.by;
         if is_confirmed {
-            self.all_are_short |= self.short.len() >= ENGINE_WATCHES_MAX;
-            if !self.all_are_short {
-                self.short.insert(storing.by);
-            }
-            let is_lost = |waiting: &Waiting| waiting.before > number;
-            let (settled, short) = (&mut self.settled, &mut self.short);
-            self.waiting.retain(|waiting| {
-                if is_lost(waiting) {
-                    let (shard, publisher) = waiting.by;
-                    short.remove(&waiting.by);
-                    settled.push(Settled { shard, publisher, is_stored: false });
+            let is_lost = |(_, before): &(Author, u64)| *before > number;
+            let waiting = std::mem::take(&mut self.waiting_for_all).into_iter();
+            let (lost, others): (VecDeque<_>, VecDeque<_>) = waiting.partition(is_lost);
+            self.waiting_for_all = others;
+            let is_awaited = self.waiting.contains_key(&by) || lost.iter().any(|(waiting, _)| *waiting == by);
+            lost.into_iter().for_each(|(waiting, _)| self.tell(waiting, false, 1));
+            self.settle(by, false);
+            if !is_awaited {
+                self.all_are_short |= self.short.len() >= ENGINE_WATCHES_MAX;
+                if !self.all_are_short {
+                    self.short.insert(by);
                 }
-                !is_lost(waiting)
-            });
+            }
+            self.confirm_one(by);
         }
+    }
+
+    /// One by a confirmed rule less is not stored of this publisher.
+    fn confirm_one(&mut self, by: Author) {
+        let Some(left) = self.unconfirmed.get_mut(&by) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.unconfirmed.remove(&by);
+            give_back(&mut self.unconfirmed);
+            self.settle(by, true);
+        }
+    }
+
+    /// Lets a publisher go on that waits for what it has said, if it does.
+    fn settle(&mut self, by: Author, is_stored: bool) {
+        let times = self.waiting.remove(&by).unwrap_or(0);
+        self.tell(by, is_stored, times);
+    }
+
+    fn tell(&mut self, (shard, publisher): Author, is_stored: bool, times: usize) {
+        self.settled.extend(std::iter::repeat_n(Settled { shard, publisher, is_stored }, times));
     }
 
     fn place_of(&self, number: u64) -> Option<usize> {
@@ -205,14 +232,22 @@ impl Stores {
         (place < self.items.len()).then_some(place)
     }
 
-    /// A publisher waits until all that its shard has said before is stored.
-    pub(super) fn wait(&mut self, shard: ShardId, publisher: SessionId) {
+    /// A publisher waits until all that it has said before is stored. One that has come back has said some in another session: it waits
+    /// for all that anybody has said before.
+    pub(super) fn wait(&mut self, (shard, publisher): Author, has_come_back: bool) {
         let is_short = self.short.remove(&(shard, publisher)) || self.all_are_short;
         if is_short {
             return self.settled.push(Settled { shard, publisher, is_stored: false });
         }
-        self.waiting.push_back(Waiting { by: (shard, publisher), before: self.end() });
-        self.settle_waiting();
+        let by = (shard, publisher);
+        if has_come_back {
+            self.waiting_for_all.push_back((by, self.end()));
+            return self.settle_waiting();
+        }
+        *self.waiting.entry(by).or_default() += 1;
+        if !self.unconfirmed.contains_key(&by) {
+            self.settle(by, true);
+        }
     }
 
     /// Takes the next order, if there is one now.
@@ -232,14 +267,17 @@ impl Stores {
             if self.items[place].progress != Progress::Waits {
                 continue;
             }
-            if self.items[place].payload.len() > payload_bytes_max {
+            let storing = &mut self.items[place];
+            let rule = &self.rules[storing.rule];
+            let subject = subjects.of_stored(&rule.filter, &storing.topic);
+            // A store has its own bytes around it, and would drop one for which it has no room without a word.
+            let stored_bytes = storing.payload.len() + subject.len() + ENGINE_STORED_BYTES;
+            if storing.payload.len() > payload_bytes_max || stored_bytes as u64 > rule.bytes_max {
                 self.give_up(number);
                 continue;
             }
-            let storing = &mut self.items[place];
             storing.progress = Progress::Left;
             self.in_flight += 1;
-            let subject = subjects.of_stored(&self.rules[storing.rule].filter, &storing.topic);
             return Some(EngineOrder::Store { number, subject, payload: storing.payload.clone() });
         }
         self.settle_stored();
@@ -258,6 +296,10 @@ impl Stores {
             storing.progress = Progress::Stored;
             self.messages -= storing.messages;
             self.counts.stored += storing.messages;
+            let (by, is_confirmed) = (storing.by, self.rules[storing.rule].is_confirmed);
+            if is_confirmed {
+                self.confirm_one(by);
+            }
         } else {
             storing.progress = Progress::Waits;
             self.counts.refused += storing.messages;
@@ -290,6 +332,7 @@ impl Stores {
         self.settle_waiting();
     }
 
+    /// Lets those go on that have waited for all that anybody has said.
     fn settle_waiting(&mut self) {
         while let Some(number) = self.confirmed.front()
             && self.place_of(*number).is_none_or(|at| self.items[at].progress == Progress::Stored)
@@ -298,11 +341,11 @@ impl Stores {
         }
         give_back_queue(&mut self.confirmed);
         let awaited = self.confirmed.front().copied().unwrap_or(u64::MAX);
-        while let Some(Waiting { by: (shard, publisher), before }) = self.waiting.front()
-            && *before <= awaited
+        while let Some((by, before)) = self.waiting_for_all.front().copied()
+            && before <= awaited
         {
-            self.settled.push(Settled { shard: *shard, publisher: *publisher, is_stored: true });
-            self.waiting.pop_front();
+            self.tell(by, true, 1);
+            self.waiting_for_all.pop_front();
         }
     }
 
@@ -337,9 +380,11 @@ mod tests {
     const PUBLISHER: SessionId = SessionId { slot: 3, generation: 1 };
 
     fn stores() -> Stores {
-        let rule =
-            |filter: &str, is_confirmed| StoredRule { filter: Filter::parse(filter).unwrap(), is_confirmed };
-        Stores::new(vec![rule("a.>", true), rule("b", false)])
+        let rule = |filter: &str, bytes_max, is_confirmed| {
+            let filter = Filter::parse(filter).unwrap();
+            StoredRule { filter, bytes_max, is_confirmed }
+        };
+        Stores::new(vec![rule("a.>", u64::MAX, true), rule("b", u64::MAX, false), rule("c.>", 4 << 10, true)])
     }
 
     fn push(stores: &mut Stores, topic: &'static str, bytes: usize) {
@@ -371,19 +416,20 @@ mod tests {
     #[test]
     fn a_publisher_waits_for_what_its_rule_confirms_and_for_nothing_else() {
         let mut stores = stores();
-        stores.wait(SHARD, PUBLISHER);
+        stores.wait((SHARD, PUBLISHER), false);
         assert_eq!(settled(&mut stores), [true], "there is nothing");
         push(&mut stores, "b", 10);
-        stores.wait(SHARD, PUBLISHER);
+        stores.wait((SHARD, PUBLISHER), false);
         assert_eq!(settled(&mut stores), [true], "nobody waits for this rule");
         push(&mut stores, "a.x", 10);
-        stores.wait(SHARD, PUBLISHER);
         push(&mut stores, "a.y", 10);
+        stores.wait((SHARD, PUBLISHER), false);
+        stores.wait((SHARD, PUBLISHER), false);
         assert_eq!(leave(&mut stores, NOW), [1, 2, 3]);
         stores.on_answer(3, true, NOW);
         assert!(settled(&mut stores).is_empty(), "one before it is not stored");
         stores.on_answer(2, true, NOW);
-        assert_eq!(settled(&mut stores), [true]);
+        assert_eq!(settled(&mut stores), [true, true], "it has asked twice");
         assert_eq!((stores.waiting_messages(), stores.held_bytes() > 0), (1, true));
         stores.on_answer(1, true, NOW);
         assert_eq!((stores.waiting_messages(), stores.held_bytes()), (0, 0));
@@ -391,10 +437,46 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_what_others_have_said_but_who_may_have_said_it_in_another_session() {
+        let mut stores = stores();
+        let [other, back] = [4, 5].map(|slot| SessionId { slot, ..PUBLISHER });
+        for is_stored in [true, false] {
+            push(&mut stores, "a.x", 10);
+            let number = *leave(&mut stores, NOW + ENGINE_BEAT).first().expect("it leaves");
+            stores.wait((SHARD, other), false);
+            assert_eq!(settled(&mut stores), [true]);
+            stores.wait((SHARD, back), true);
+            assert!(settled(&mut stores).is_empty());
+            if is_stored {
+                stores.on_answer(number, true, NOW);
+            } else {
+                stores.give_up(number);
+            }
+            assert_eq!(settled(&mut stores), [is_stored]);
+        }
+    }
+
+    #[test]
+    fn one_for_which_its_store_has_no_room_at_all_is_not_stored() {
+        let mut stores = stores();
+        let subjects = Subjects::new("c");
+        for (bytes, is_stored) in [(4 << 10, false), (3 << 10, true)] {
+            push(&mut stores, "c.x", bytes);
+            stores.wait((SHARD, PUBLISHER), false);
+            let order = stores.next_order(&subjects, (usize::MAX, NOW));
+            assert_eq!(order.is_some(), is_stored, "{bytes} bytes by a rule of 4 KiB");
+            if let Some(EngineOrder::Store { number, .. }) = order {
+                stores.on_answer(number, true, NOW);
+            }
+            assert_eq!(settled(&mut stores), [is_stored]);
+        }
+    }
+
+    #[test]
     fn what_is_refused_leaves_again_after_a_pause_and_what_has_no_answer_on_the_next_connection() {
         let mut stores = stores();
         (0..3).for_each(|_| push(&mut stores, "a.x", 10));
-        stores.wait(SHARD, PUBLISHER);
+        stores.wait((SHARD, PUBLISHER), false);
         assert_eq!(leave(&mut stores, NOW), [1, 2, 3]);
         stores.on_answer(2, false, NOW);
         stores.on_answer(1, true, NOW);
@@ -414,19 +496,19 @@ mod tests {
         let mut stores = stores();
         let other = SessionId { slot: 4, ..PUBLISHER };
         push(&mut stores, "a.x", 101);
-        stores.wait(SHARD, PUBLISHER);
+        stores.wait((SHARD, PUBLISHER), false);
         push(&mut stores, "b", 101);
         assert!(leave(&mut stores, NOW).is_empty(), "both are longer than the engine takes");
         assert_eq!(settled(&mut stores), [false]);
-        stores.wait(SHARD, other);
+        stores.wait((SHARD, other), false);
         assert_eq!(settled(&mut stores), [true], "it has said nothing");
         push(&mut stores, "a.x", 101);
         assert!(leave(&mut stores, NOW).is_empty());
-        stores.wait(SHARD, PUBLISHER);
+        stores.wait((SHARD, PUBLISHER), false);
         assert_eq!(settled(&mut stores), [false], "it asks when that is over");
         push(&mut stores, "a.x", 100);
         assert_eq!(leave(&mut stores, NOW), [4]);
-        stores.wait(SHARD, other);
+        stores.wait((SHARD, PUBLISHER), false);
         while stores.counts().unstored < 4 {
             push(&mut stores, "b", ENGINE_CROSSING_BYTES_MAX);
         }

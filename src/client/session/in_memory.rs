@@ -433,6 +433,14 @@ fn a_subscriber_goes_on_where_its_connection_was_lost() {
             let all: Vec<String> =
                 (last + 1..=last + 2 + lost).map(|sequence| format!("a={sequence}")).collect();
             assert_eq!(subscriber.heard(), all, "each once, and no gap");
+            // Some of it comes again, as from a broker that hears of it later.
+            publisher.last_sequence = last - 1;
+            (0..4 + lost).for_each(|_| publisher.publish());
+            house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+            // What came behind its return is not known to have come.
+            let again: Vec<String> =
+                (last + 2 + lost..=last + 3 + lost).map(|sequence| format!("a={sequence}")).collect();
+            assert_eq!(subscriber.heard(), again);
         }
     }
 }

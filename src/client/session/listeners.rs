@@ -30,8 +30,19 @@ impl Listeners<'_> {
             Frame::Gap { topic, .. } => self.sinks.receivers(topic),
             _ => self.sinks.receivers(frame.message_topic().unwrap_or_default()),
         };
-        let from_history = self.state.borrow().subscribers.has_history();
-        let events = frame.singles().filter_map(|single| EventRef::of_frame(single, from_history, self.lent));
+        let (from_history, had) = {
+            let subscribers = &self.state.borrow().subscribers;
+            (subscribers.has_history(), subscribers.had_up_to(&frame))
+        };
+        // Another broker may bring again what the one before had brought.
+        let is_new = |single: &Frame<'_>| match (had, single.author()) {
+            (Some(had), Some((_, sequence))) => sequence > had,
+            _ => true,
+        };
+        let events = frame
+            .singles()
+            .filter(is_new)
+            .filter_map(|single| EventRef::of_frame(single, from_history, self.lent));
         events.for_each(|event| self.tell_to(&receivers, event));
         if self.state.borrow().subscribers.is_tracked() {
             self.state.borrow_mut().subscribers.note(&frame);

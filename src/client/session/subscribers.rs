@@ -167,6 +167,9 @@ impl Subscribers {
             let moved = |s: &&mut Subscribed| s.filters.iter().any(may_be_direct);
             self.by_id.values_mut().filter(moved).for_each(|s| s.promise.withhold());
         }
+        if may_resume {
+            self.track.go_on(now);
+        }
         for (id, subscribed) in self.by_id.iter_mut().filter(|(_, s)| s.refusal.is_none()) {
             if subscribed.history == History::Resumes {
                 self.track.say(asking.out);
@@ -195,6 +198,12 @@ impl Subscribers {
     /// True if what they have had is noted.
     pub(super) fn is_tracked(&self) -> bool {
         self.track.is_on() && self.untold == 0
+    }
+
+    /// The last message of the publisher of this frame, on its topic, that they had had when they came back.
+    pub(super) fn had_up_to(&self, frame: &Frame<'_>) -> Option<u64> {
+        let (publisher, _) = frame.author()?;
+        self.track.had_up_to(frame.message_topic()?, publisher)
     }
 
     /// They have had the messages of this frame.

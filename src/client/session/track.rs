@@ -1,6 +1,7 @@
 //! The messages that a subscriber has had lately, so that it can go on where its connection was lost. Pure; part of a session's
 //! state.
 
+use std::mem;
 use std::time::Duration;
 
 use ahash::AHashMap;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::out::OutBuffer;
-use crate::limits::{POSITIONS_BYTES_MAX, POSITIONS_MAX};
+use crate::limits::{POSITIONS_BYTES_MAX, POSITIONS_MAX, RESUME_LATE_MAX};
 use crate::wire::Frame;
 
 /// The last sequence of each publisher, of one topic.
@@ -32,6 +33,10 @@ pub(super) struct Track {
     answered_at: MonotonicNs,
     /// There were too many, until so many answers later.
     lost_for: u8,
+    /// Positions of the client when it came back last: it may come again, from a broker that heard of it later.
+    had: AHashMap<Bytes, Last>,
+    /// The time after which nothing of that comes any more.
+    had_until: MonotonicNs,
 }
 
 impl Track {
@@ -65,6 +70,9 @@ impl Track {
 
     /// A ping that was sent at that time is answered now. One that was sent before the last answer came proves nothing more.
     pub(super) fn on_pong(&mut self, sent_at: MonotonicNs, now: MonotonicNs) {
+        if now > self.had_until {
+            self.had = AHashMap::new();
+        }
         let Some(answered) = &mut self.answered else { return };
         if sent_at < self.answered_at || sent_at <= answered[0] {
             return;
@@ -87,6 +95,31 @@ impl Track {
                 last.iter().map(move |(publisher, last)| (topic, *publisher, *last))
             }),
         )
+    }
+
+    /// The client comes back, and goes on from these positions.
+    pub(super) fn go_on(&mut self, now: MonotonicNs) {
+        let mut had = mem::take(&mut self.had);
+        for (topic, publisher, sequence) in self.positions().into_iter().flatten() {
+            let last = match had.get_mut(topic) {
+                Some(last) => last,
+                None => had.entry(topic.clone()).or_default(),
+            };
+            match last.iter_mut().find(|(of, _)| *of == publisher) {
+                Some((_, last)) => *last = sequence.max(*last),
+                None => last.push((publisher, sequence)),
+            }
+        }
+        (self.had, self.had_until) = (had, now + RESUME_LATE_MAX);
+    }
+
+    /// The last message of a publisher and topic that the client had had when it came back; `None`: that is not known.
+    #[inline]
+    pub(super) fn had_up_to(&self, topic: &[u8], publisher: u64) -> Option<u64> {
+        if self.had.is_empty() {
+            return None;
+        }
+        self.had.get(topic)?.iter().find(|(of, _)| *of == publisher).map(|(_, last)| *last)
     }
 
     /// The time since all had come.
@@ -150,6 +183,27 @@ mod tests {
         assert_eq!(track.age(at(20)), 10 * SECOND);
         track.on_pong(at(30), at(31));
         assert_eq!((positions(&track), track.age(at(30))), (vec!["b 1=3".to_owned()], 10 * SECOND));
+    }
+
+    #[test]
+    fn what_was_had_before_a_return_is_known_for_a_while() {
+        let start = MonotonicNs(1);
+        let mut track = Track::default();
+        track.begin(start);
+        track.note(b"a", 1, 4);
+        assert_eq!(track.had_up_to(b"a", 1), None, "it has not been away");
+        track.go_on(start);
+        track.note(b"a", 1, 6);
+        assert_eq!(
+            [track.had_up_to(b"a", 1), track.had_up_to(b"a", 2), track.had_up_to(b"b", 1)],
+            [Some(4), None, None]
+        );
+        track.go_on(start + SECOND);
+        assert_eq!(track.had_up_to(b"a", 1), Some(6));
+        track.on_pong(start + SECOND * 2, start + RESUME_LATE_MAX);
+        assert_eq!(track.had_up_to(b"a", 1), Some(6));
+        track.on_pong(start + SECOND * 3, start + RESUME_LATE_MAX + SECOND * 2);
+        assert_eq!(track.had_up_to(b"a", 1), None);
     }
 
     #[test]

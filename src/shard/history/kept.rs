@@ -1,7 +1,5 @@
 //! The logs of a shard: that of its own publishers, and on the first shard those of what carriers bring. They are a part of its base.
 
-use std::time::Duration;
-
 use corecast_executors::MonotonicNs;
 
 use super::log::Log;
@@ -39,11 +37,16 @@ impl Base {
         }
     }
 
-    /// Keeps what a carrier brings, which was said so long ago.
-    pub(in crate::shard) fn keep_far(&mut self, from: Neighbour, batch: &Batch, age: Duration) {
-        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+    /// Keeps what a carrier brings, which was said at that time, or just now.
+    pub(in crate::shard) fn keep_far(
+        &mut self,
+        from: Neighbour,
+        batch: &Batch,
+        said_at: Option<MonotonicNs>,
+    ) {
+        let now = self.clock.told();
         // 0 is no time.
-        let at = MonotonicNs(self.clock.told().0.saturating_sub(age).max(1));
+        let at = MonotonicNs(said_at.map_or(now, |at| at.min(now)).0.max(1));
         let carrier = usize::from(from.0).checked_sub(self.links.shards());
         if let Some(log) = carrier.and_then(|carrier| self.far_logs.get_mut(carrier)) {
             let stretches = log.keep_batch(at, batch);

@@ -103,10 +103,6 @@ impl Log {
                 // Whoever comes back is told that there was something.
                 self.forgotten_at = self.forgotten_at.max(at.0);
             }
-            if has_notices && messages == 0 && !self.by_topic.contains_key(topic) {
-                // The first that came of a broker may be missing, and was there.
-                self.add_topic_of_notices(topic);
-            }
             // The bytes may be a part of a read, of which nobody knows how long it is.
             let coming = Coming { bytes: &bytes, spans, first, messages, read_bytes: usize::MAX };
             self.keep_stretch(topic, at.0, &coming);
@@ -144,9 +140,7 @@ impl Log {
     fn keep_stretch(&mut self, topic: &[u8], at: u64, coming: &Coming<'_>) {
         let place = match self.by_topic.get(topic) {
             Some(place) => *place,
-            // A gap before all messages is a gap of nothing.
-            None if coming.messages == 0 => return,
-            None => match self.add_topic(topic) {
+            None => match self.add_topic(topic, coming.messages == 0) {
                 Some(place) => place,
                 None => return,
             },
@@ -156,17 +150,13 @@ impl Log {
         shelf.keep(place.slot, Came { order: self.last.order, at }, coming);
     }
 
-    /// Adds a topic of which there are notices of gaps so far, if some rule keeps these.
-    fn add_topic_of_notices(&mut self, topic: &[u8]) {
-        let rule = self.filters.iter().position(|filter| filter.matches(topic));
-        if rule.is_some_and(|rule| self.shelves[rule].most() > 1) {
-            self.add_topic(topic);
-        }
-    }
-
-    /// Adds a topic that some rule keeps.
-    fn add_topic(&mut self, topic: &[u8]) -> Option<Place> {
+    /// Adds a topic that some rule keeps, perhaps with notices of gaps alone.
+    fn add_topic(&mut self, topic: &[u8], are_notices: bool) -> Option<Place> {
         let rule = self.filters.iter().position(|filter| filter.matches(topic))?;
+        if are_notices && self.shelves[rule].most() == 1 {
+            // Before the last message of a topic a gap is a gap of nothing.
+            return None;
+        }
         let name = Bytes::copy_from_slice(topic);
         let floor = self.forgotten.take(&name);
         let slot = self.shelves[rule].add_topic(name.clone(), floor);

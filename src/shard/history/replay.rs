@@ -1,6 +1,7 @@
 //! The history of one session that starts: what all shards keep for it, merged by topic and, within a topic, by the time at
 //! which the broker took it. Pure; owned by the session's start.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -80,6 +81,17 @@ struct UnderWay {
     skip: u64,
     /// Gaps among what is kept, to a client that comes back.
     notices: KeptNotices,
+    /// Messages that such a client is told to miss, each by the time of the last message that a log has given up, from the latest on.
+    missing: Vec<(u64, Shortfall)>,
+}
+
+impl UnderWay {
+    /// Takes what is missing before the next stretch, by its time. `None`: there is none.
+    fn take_missing_before(&mut self, next: Option<u64>) -> Option<Shortfall> {
+        // Of messages that came in one turn all have one time, and those that gave way were the first.
+        let is_before = |(at, _): &mut (u64, Shortfall)| next.is_none_or(|next| *at <= next);
+        self.missing.pop_if(is_before).map(|(_, missing)| missing)
+    }
 }
 
 /// True if messages of a shard are older than some that another shard has given up: behind them there would be a hole.
@@ -199,16 +211,18 @@ impl Replay {
                 if !self.begin_topic() {
                     return ReplayStep::Done;
                 }
-                if let Some((topic, missing)) = self.settle_topic() {
-                    return ReplayStep::Lacks(topic, missing);
-                }
+                self.settle_topic();
                 // Parts may have gone, so that more have to come.
                 continue;
             }
             let Some(under_way) = &mut self.topic else { return ReplayStep::Done };
             let times = self.streams.iter().enumerate();
             let times = times.filter_map(|(shard, stream)| Some((stream.next_of(&under_way.topic)?, shard)));
-            let Some((at, shard)) = times.min() else {
+            let next = times.min();
+            if let Some(missing) = under_way.take_missing_before(next.map(|(at, _)| at)) {
+                return ReplayStep::Lacks(under_way.topic.clone(), missing);
+            }
+            let Some((at, shard)) = next else {
                 let notices = under_way.notices.take_rest();
                 if !notices.is_empty() {
                     return ReplayStep::Notices(under_way.topic.clone(), notices);
@@ -218,7 +232,7 @@ impl Replay {
                 let missed = leave_out(&mut under_way.skip, missed);
                 let topic = self.topic.take().map(|under_way| under_way.topic).unwrap_or_default();
                 if missed > 0 {
-                    return ReplayStep::Missed(topic, missed);
+                    return self.missed(topic, missed);
                 }
                 continue;
             };
@@ -231,7 +245,8 @@ impl Replay {
             let skip = &mut under_way.skip;
             let missed = leave_out(skip, stream.take_missed());
             if missed > 0 {
-                return ReplayStep::Missed(under_way.topic.clone(), missed);
+                let topic = under_way.topic.clone();
+                return self.missed(topic, missed);
             }
             let Some(stretch) = stream.pop() else { continue };
             let messages = u64::from(stretch.messages);
@@ -247,21 +262,29 @@ impl Replay {
         ReplayStep::Wait
     }
 
-    /// The messages of the topic that has just begun that are missing since a connection was lost, if there are any. Parts without
-    /// messages have told what they are there for.
-    fn settle_topic(&mut self) -> Option<(Bytes, Shortfall)> {
-        let UnderWay { topic, .. } = self.topic.as_ref()?;
-        let mut missing = Shortfall::Exactly(0);
+    /// Messages that were to come have given way. A client that comes back may have had some of them.
+    fn missed(&self, topic: Bytes, missed: u64) -> ReplayStep {
+        match self.resume {
+            Some(_) => ReplayStep::Lacks(topic, Shortfall::Unknown),
+            None => ReplayStep::Missed(topic, missed),
+        }
+    }
+
+    /// Notes the messages of the topic that has just begun that are missing since a connection was lost. Parts without messages have told
+    /// what they are there for.
+    fn settle_topic(&mut self) {
+        let Some(UnderWay { topic, missing, .. }) = &mut self.topic else { return };
         for stream in &mut self.streams {
             let Some(part) = stream.parts.front().filter(|part| part.topic == *topic) else { continue };
-            if let Some(resume) = &self.resume {
-                missing = missing.and(resume.missing(part, stream.up_to.unwrap_or(0)));
+            let lacks = self.resume.as_ref().map(|resume| resume.missing(part, stream.up_to.unwrap_or(0)));
+            if let Some(lacks) = lacks.filter(|lacks| *lacks != Shortfall::Exactly(0)) {
+                missing.push((part.floor, lacks));
             }
             if part.stretches.is_empty() {
                 stream.parts.pop_front();
             }
         }
-        (missing != Shortfall::Exactly(0)).then(|| (topic.clone(), missing))
+        missing.sort_unstable_by_key(|(at, _)| Reverse(*at));
     }
 
     /// Goes to the next topic of all shards, if there is one.
@@ -281,7 +304,7 @@ impl Replay {
         }
         let left: u64 = self.streams.iter().map(|stream| stream.left).sum();
         let skip = if self.resume.is_some() { 0 } else { left.saturating_sub(most) };
-        self.topic = Some(UnderWay { topic, skip, notices: KeptNotices::default() });
+        self.topic = Some(UnderWay { topic, skip, notices: KeptNotices::default(), missing: Vec::new() });
         true
     }
 }
@@ -297,7 +320,9 @@ fn leave_out(skip: &mut u64, messages: u64) -> u64 {
 mod tests {
     use std::collections::VecDeque;
 
+    use super::super::resume::HadPositions;
     use super::*;
+    use crate::carrier::{GivenUp, GivenUpOf};
 
     fn stretch(at: u64, messages: u32) -> Stretch {
         Stretch { bytes: Bytes::new(), frames: messages, messages, order: at, at }
@@ -393,6 +418,27 @@ mod tests {
         given_up.parts[1].floor = 9;
         replay.on_page(HistoryPage { of: Neighbour(1), ..given_up });
         assert_eq!(steps(&mut replay), "7 8 .");
+    }
+
+    #[test]
+    fn a_client_that_comes_back_is_told_of_a_hole_where_it_is() {
+        let (mut positions, mut replay) = (HadPositions::default(), replay(Start::All, 2));
+        assert!(positions.add(b"a", 1, 5));
+        replay = replay.resuming(Resume::new(positions, 0), false);
+        assert_eq!(replay.questions().len(), 2);
+        // Its publisher was on the first shard, then on the second, which has given up 8 and 9 since, and is back.
+        let given_up = |first, last| {
+            let of = GivenUpOf { publisher: 1, first, last, count: last - first + 1, at: 4, order: 4 };
+            Some(Box::new(GivenUp { of: vec![of], others_at: 0 }))
+        };
+        replay.on_page(page(&[("a", 3, &[(2, 1), (3, 1), (9, 1)])], None));
+        let mut other = page(&[("a", 2, &[(5, 1), (6, 1)])], Some(("a", 6)));
+        (other.parts[0].given_up, other.parts[0].floor) = (given_up(8, 9), 4);
+        replay.on_page(HistoryPage { of: Neighbour(1), ..other });
+        assert_eq!(steps(&mut replay), "2 3 aUnknown 5 6 ?");
+        // It may have had what gives way meanwhile.
+        replay.on_page(HistoryPage { of: Neighbour(1), ..page(&[], None) });
+        assert_eq!(steps(&mut replay), "9 .");
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Retention {
     }
 
     /// The rules, in order.
-    pub(super) fn rules(&self) -> &[KeepRule] {
+    pub(in crate::shard) fn rules(&self) -> &[KeepRule] {
         &self.rules
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::carrier::link_item::LinkItem;
 use crate::ids::ShardId;
@@ -97,7 +99,10 @@ impl Loader {
 
     fn hold(&mut self, positions: &[u64]) {
         for position in positions {
-            assert!(self.loading.hold(landing(*position), Footing::Answered).is_none(), "there is room");
+            assert!(
+                self.loading.hold(landing(*position), Footing::Answered, self.now).is_none(),
+                "there is room"
+            );
         }
     }
 
@@ -110,8 +115,9 @@ impl Loader {
     fn kept(&mut self) -> String {
         let items = std::iter::from_fn(|| self.near.link_next(ShardId(0)));
         let texts = items.map(|item| {
-            let LinkItem::Keep { batch, age } = item else { panic!("{item:?}") };
-            let mark = if age < Duration::from_secs(3) { "!" } else { "" };
+            let LinkItem::Keep { batch, said_at } = item else { panic!("{item:?}") };
+            let said_at = said_at.expect("it is not of this moment");
+            let mark = if said_at >= NOW { "!" } else { "" };
             let frames = crate::wire::splitter::frames(&batch.bytes);
             let texts = frames.map(|(_, frame)| match frame {
                 Frame::Gap { missed, .. } => format!("-{missed}{mark}"),
@@ -177,7 +183,7 @@ fn what_is_still_to_come_live_is_not_taken_from_a_store() {
     for (footing, wanted) in [(Footing::Answered, "1 2 3 4"), (Footing::Confirmed, "1 2 3 4 -3 8")] {
         let mut loader = Loader::new();
         for position in [3, 4] {
-            assert!(loader.loading.hold(landing(position), footing).is_none(), "there is room");
+            assert!(loader.loading.hold(landing(position), footing, loader.now).is_none(), "there is room");
         }
         loader.read(1, &[1, 2, 3, 4, 8]);
         assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
-use super::super::loading::{Ended, Loaded};
+use super::super::EngineOrder;
+use super::super::loading::{Ended, Loaded, Loading};
 use super::super::store_ask::{StoreAnswer, StoreFacts};
 use super::super::stores::Settled;
+use super::super::upkeep::Upkeep;
 use super::Engine;
 use crate::carrier::link_item::LinkItem;
 use crate::limits::ENGINE_PEER_KEPT;
@@ -23,15 +25,33 @@ impl Engine {
     /// Notes the answer to `EngineOrder::Store`.
     pub fn on_store_answer(&mut self, number: u64, is_stored: bool) {
         self.departures.on_store_answer(number, is_stored, self.now);
+        if !is_stored && self.loading.is_none() {
+            self.upkeep.on_refused();
+        }
         self.go_on();
     }
 
     /// Notes the answer to `EngineOrder::Ask`.
     pub fn on_ask_answer(&mut self, number: u64, answer: Result<StoreAnswer, String>) {
-        if let Some(loading) = &mut self.loading {
+        if Upkeep::has_asked(number) {
+            self.upkeep.on_answer(number, answer);
+        } else if let Some(loading) = &mut self.loading {
             loading.on_answer(number, answer, self.now);
         }
         self.go_on();
+    }
+
+    /// Takes the next order that has to do with stores, if there is one now.
+    pub(super) fn next_store_order(&mut self) -> Option<EngineOrder> {
+        let loads = |loading: &mut Box<Loading>| loading.next_order(self.now);
+        let order = self.loading.as_mut().filter(|_| !self.near.is_backed_up()).and_then(loads);
+        order.or_else(|| self.upkeep.next_order(self.now)).or_else(|| self.departures.next_store(self.now))
+    }
+
+    /// Time goes on: who does not answer is asked again.
+    pub(super) fn look_after_stores(&mut self) {
+        self.loading.iter_mut().for_each(|loading| loading.on_tick(self.now));
+        self.upkeep.on_tick(self.now);
     }
 
     /// True once the history that was stored is here, or is given up.
@@ -47,6 +67,11 @@ impl Engine {
     /// Takes the way loading went wrong last, as a sentence.
     pub fn take_load_trouble(&mut self) -> Option<String> {
         self.loading.as_mut().and_then(|loading| loading.take_trouble())
+    }
+
+    /// Takes the way the stores could not be made again, as a sentence.
+    pub fn take_store_trouble(&mut self) -> Option<String> {
+        self.upkeep.take_trouble()
     }
 
     /// Ends loading when all is here: what has come live meanwhile follows.

@@ -438,6 +438,25 @@ fn a_gap_of_the_engine_before_all_messages_is_kept() {
 }
 
 #[test]
+fn a_gap_of_a_publisher_before_all_messages_is_kept() {
+    // What was before it may be on another shard, where its publisher was.
+    let mut log = log(&["a.>=last", "b.>=1h"], 1 << 20);
+    for topic in ["a.x", "b.x"] {
+        keep(
+            &mut log,
+            NOW,
+            &[Frame::Gap { topic: topic.as_bytes(), missed: 7, reason: 2 }, message(topic, 8)],
+        );
+        keep(&mut log, NOW, &[Frame::Gap { topic: topic.as_bytes(), missed: 3, reason: 2 }]);
+    }
+    keep(&mut log, NOW, &[Frame::Gap { topic: b"b.y", missed: 0, reason: 2 }]);
+    let (page, _) = log.page(&ask(&[">"], Start::All, log.end()));
+    let frames = |part: &KeptPart| part.stretches.iter().map(|stretch| stretch.frames).collect::<Vec<_>>();
+    let parts: Vec<_> = page.parts.iter().map(|part| (&part.topic[..], frames(part))).collect();
+    assert_eq!(parts, [(&b"a.x"[..], vec![1]), (b"b.x", vec![2, 1]), (b"b.y", vec![1])]);
+}
+
+#[test]
 fn a_gap_of_the_engine_that_no_rule_keeps_is_noted_for_those_who_come_back() {
     let gap = |topic| Frame::Gap { topic, missed: 7, reason: 4 };
     for (topic, rules, is_noted) in [

@@ -387,7 +387,7 @@ fn far(frame: &Frame<'_>) -> LinkItem {
     let (bytes, mut spans) = (Bytes::from(encode_to_vec(frame)), Vec::new());
     assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
     let batch = Arc::new(Batch { bytes, spans: Spans::Native(spans.into()) });
-    LinkItem::Keep { batch, age: Duration::ZERO }
+    LinkItem::Keep { batch, said_at: None }
 }
 
 #[test]
@@ -430,6 +430,21 @@ fn gaps_among_what_is_kept_are_told_to_who_comes_back() {
     many.extend((2..=6).map(|sequence| message("b", sequence)));
     assert_eq!(back(&mut rig, ("b", 1), &many), "!9 b-0 b=3 b=4 b=5 b=6 !1");
     assert_eq!(back(&mut rig, ("b", 6), &[]), "!9 !1");
+}
+
+#[test]
+fn what_was_said_before_stands_before_however_late_it_comes() {
+    let mut rig = carried(">=1h");
+    rig.wait(Duration::from_secs(10));
+    let stored_at = rig.now;
+    rig.wait(Duration::from_secs(1));
+    let publisher = rig.open(0, OverflowPolicy::DropOldest);
+    rig.say(0, publisher, &[message("a", 7)]);
+    rig.wait(Duration::from_secs(1));
+    let LinkItem::Keep { batch, .. } = far(&message("a", 1)) else { unreachable!() };
+    let id = comes_back(&mut rig, &[], Duration::from_secs(5), "a");
+    carry(&mut rig, &[LinkItem::Keep { batch, said_at: Some(stored_at) }]);
+    assert_eq!(rig.hears(0, id), "!9 a=1 a=7 !1");
 }
 
 /// Everything that can happen, in any order.
