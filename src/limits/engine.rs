@@ -107,10 +107,6 @@ pub const ENGINE_PROBES_PER_TICK: usize = 4 << 10;
 /// ones of its topic.
 pub const ENGINE_STORE_BYTES_MAX: usize = 16 << 20;
 
-/// Bytes that a store takes for each payload besides it and its subject, as far as it counts them against its bound: JetStream's files have
-/// a record of some 30 bytes. A payload for which a store has no room with these is not sent to it.
-pub const ENGINE_STORED_BYTES: usize = 64;
-
 /// Most payloads that are on their way into stores: 128 in each round trip of 0.1 to 0.2 ms, and their answers have room in
 /// the channel of answers.
 pub const ENGINE_STORES_IN_FLIGHT_MAX: usize = 128;

@@ -65,9 +65,14 @@ impl Cable {
         self.state.store(CUT, Ordering::Relaxed);
     }
 
-    /// Lets nothing pass any more, and waits until the client gives its connection up and tries another.
-    pub(crate) fn fall_silent(&self) {
+    /// Lets nothing pass any more: what is sent meanwhile is lost.
+    pub(crate) fn silence(&self) {
         self.state.store(SILENT, Ordering::Relaxed);
+    }
+
+    /// The same, and waits until the client gives its connection up and tries another.
+    pub(crate) fn fall_silent(&self) {
+        self.silence();
         self.turned_away.recv_timeout(PATIENCE).expect("the client tries again");
     }
 

@@ -6,18 +6,23 @@
 
 #[path = "../broker_process/mod.rs"]
 mod broker_process;
+#[allow(dead_code, reason = "other tests silence it in other ways")]
+#[path = "../direct_trouble/cable.rs"]
+mod cable;
 mod changes;
 mod delivery;
 mod direct;
 mod history;
 mod joined;
 mod nats_server;
+mod notices;
 #[path = "../one_thread/mod.rs"]
 mod one_thread;
 mod options;
 mod oracle;
 mod servers;
 mod stored;
+mod streams;
 mod trouble;
 #[path = "../watchdog/mod.rs"]
 mod watchdog;
@@ -26,6 +31,7 @@ mod zmtp_peer;
 
 use broker_process::{BrokerProcess, Transport};
 use nats_server::NatsServer;
+use oracle::PATIENCE;
 
 /// A broker of a host on this engine, which has answered.
 fn broker(server: &NatsServer, args: &[&str]) -> BrokerProcess {

@@ -58,6 +58,15 @@ impl NatsServer {
         Some(server)
     }
 
+    /// Takes all that it has stored away, while it does not run, and JetStream as well unless it is to have it.
+    pub(crate) fn forget_stored(&self, has_jetstream: bool) {
+        let stored = self.dir.path().join("stored");
+        // It may have stored nothing.
+        let _ = std::fs::remove_dir_all(&stored);
+        let jetstream = format!("jetstream {{ store_dir: {stored:?} }}");
+        self.configure(if has_jetstream { &jetstream } else { "" });
+    }
+
     /// One that does not run yet.
     pub(crate) fn at_rest() -> Option<NatsServer> {
         let known = Command::new(program()).arg("--version").stdout(Stdio::null()).status();

@@ -14,11 +14,14 @@ use super::subject::Subjects;
 use super::{EngineOrder, StoredHistory};
 use crate::ids::{SessionId, ShardId};
 use crate::limits::{
-    ENGINE_BEAT, ENGINE_ITEM_BYTES, ENGINE_STORE_BYTES_MAX, ENGINE_STORED_BYTES, ENGINE_STORES_IN_FLIGHT_MAX,
-    ENGINE_WATCHES_MAX,
+    ENGINE_BEAT, ENGINE_ITEM_BYTES, ENGINE_STORE_BYTES_MAX, ENGINE_STORES_IN_FLIGHT_MAX, ENGINE_WATCHES_MAX,
 };
 use crate::slack::{give_back, give_back_queue};
 use crate::topic::Filter;
+
+/// Bytes that a store takes for each payload besides it and its subject, as far as it counts them against its bound: JetStream's files have
+/// a record of some 30 bytes.
+const RECORD_BYTES: usize = 64;
 
 /// A rule whose topics are stored.
 #[derive(Clone, Debug)]
@@ -271,7 +274,7 @@ impl Stores {
             let rule = &self.rules[storing.rule];
             let subject = subjects.of_stored(&rule.filter, &storing.topic);
             // A store has its own bytes around it, and would drop one for which it has no room without a word.
-            let stored_bytes = storing.payload.len() + subject.len() + ENGINE_STORED_BYTES;
+            let stored_bytes = storing.payload.len() + subject.len() + RECORD_BYTES;
             if storing.payload.len() > payload_bytes_max || stored_bytes as u64 > rule.bytes_max {
                 self.give_up(number);
                 continue;
