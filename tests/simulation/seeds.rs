@@ -11,15 +11,21 @@ pub(crate) struct Seeds {
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().expect("CORECAST_SIM_SEED and CORECAST_SIM_SEEDS are numbers"))
+    Some(
+        text.parse()
+            .expect("CORECAST_SIM_SEED and CORECAST_SIM_SEEDS are numbers, and so is CORECAST_SIM_FROM"),
+    )
 }
 
 impl Seeds {
-    /// `CORECAST_SIM_SEED`, or the first `CORECAST_SIM_SEEDS`, or without both the first `usual`.
+    /// `CORECAST_SIM_SEED`; or `CORECAST_SIM_SEEDS` of them, without that `usual`, from `CORECAST_SIM_FROM` on, without that the first.
     pub(crate) fn of(usual: u64) -> Self {
         let seeds = match number_from("CORECAST_SIM_SEED") {
             Some(seed) => seed..seed + 1,
-            None => 0..number_from("CORECAST_SIM_SEEDS").unwrap_or(usual),
+            None => {
+                let from = number_from("CORECAST_SIM_FROM").unwrap_or(0);
+                from..from + number_from("CORECAST_SIM_SEEDS").unwrap_or(usual)
+            }
         };
         Seeds { seeds, usual }
     }

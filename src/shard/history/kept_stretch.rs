@@ -66,13 +66,7 @@ impl KeptBytes {
     /// The bytes for readers, who share what is copied for them into `copied`.
     pub(super) fn share(&self, copied: &mut BytesMut) -> Bytes {
         match self {
-            KeptBytes::Own(bytes) => {
-                if copied.capacity() < bytes.len() {
-                    copied.reserve(bytes.len().max(COPIED_BYTES));
-                }
-                copied.extend_from_slice(bytes);
-                copied.split().freeze()
-            }
+            KeptBytes::Own(bytes) => copy(bytes, copied),
             KeptBytes::Shared(bytes) => bytes.clone(),
         }
     }
@@ -89,6 +83,15 @@ impl Kept {
     pub(super) fn order(&self) -> u64 {
         self.order
     }
+}
+
+/// Appends a copy of these bytes to others.
+pub(super) fn copy(bytes: &[u8], copied: &mut BytesMut) -> Bytes {
+    if copied.capacity() < bytes.len() {
+        copied.reserve(bytes.len().max(COPIED_BYTES));
+    }
+    copied.extend_from_slice(bytes);
+    copied.split().freeze()
 }
 
 /// True if a part of a read of so many bytes is better kept as it is than copied: it is not short, and nearly all of the read.

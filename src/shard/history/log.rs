@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use corecast_executors::MonotonicNs;
 
 use super::forgotten::Forgotten;
+use super::kept_stretch::copy;
 use super::rule::Retention;
 use super::shelf::{Came, Coming, Shelf, messages_in};
 use crate::carrier::{GivenUp, HistoryAsk, HistoryPage, KeptPart, KeptPlace, Stretch};
@@ -437,7 +438,8 @@ impl Paging<'_> {
         (left, most): (u64, u64),
         (floor, given_up): (u64, Option<Box<GivenUp>>),
     ) {
-        let topic = topic.clone();
+        // The count of those who share the name is far from it in memory.
+        let topic = copy(topic, &mut self.copied);
         self.page.parts.push(KeptPart { topic, stretches, left, most, floor, given_up });
     }
 }

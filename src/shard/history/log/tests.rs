@@ -313,7 +313,10 @@ proptest! {
             let Some(next) = page.next else { break };
             ask.behind = Some(next);
         }
-        let named: Vec<&str> = found.iter().map(|(topic, _)| std::str::from_utf8(topic).unwrap()).collect();
+        let named = found.iter().map(|(topic, _)| std::str::from_utf8(topic).unwrap());
+        let mut named: Vec<&str> = named.collect();
+        // Of one that was said twice the second may be in the next page.
+        named.dedup();
         prop_assert_eq!(&named, &wanted);
         for (topic, is_kept) in &found {
             prop_assert_eq!(*is_kept, !is_forgotten(std::str::from_utf8(topic).unwrap()), "{:?}", topic);
@@ -323,7 +326,7 @@ proptest! {
 
 #[test]
 fn a_page_looks_at_no_topics_that_nobody_wants() {
-    let mut log = log(&[">=last"], 16 << 20);
+    let mut log = log(&[">=last"], 32 << 20);
     for number in 0..10_000 {
         keep(&mut log, NOW, &[message(&format!("a.{number}"), 1), message(&format!("b.{number}.x"), 1)]);
     }
