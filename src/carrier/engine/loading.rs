@@ -89,6 +89,7 @@ pub(super) struct Loading {
     asks: u64,
     /// Messages of the part under way that are still to come.
     expected: usize,
+    begun_at: MonotonicNs,
     give_up_at: MonotonicNs,
     /// The time at which all stores were read for the first time.
     read_at: Option<MonotonicNs>,
@@ -120,6 +121,7 @@ impl Loading {
             asked: None,
             asks: 0,
             expected: 0,
+            begun_at: now,
             give_up_at: now + ENGINE_LOAD_MAX,
             read_at: None,
             is_behind: false,
@@ -281,13 +283,14 @@ impl Loading {
         };
     }
 
-    /// Takes a payload from a store. `None`: no broker has made it.
+    /// Takes a payload from a store; `is_here` tells if the broker with this start is there. `None`: no broker has made it.
     pub(super) fn take(
         &mut self,
         mut payload: Bytes,
         StoreFacts { age, number, left }: StoreFacts,
         (own_start, frame_bytes_max): (u64, usize),
         (now, near): (MonotonicNs, &mut Near),
+        is_here: impl Fn(u64) -> bool,
     ) -> Option<()> {
         if self.next != Next::More {
             return Some(());
@@ -304,7 +307,7 @@ impl Loading {
         let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
         // 0 is no time.
         let stored = CameBy::Stored(MonotonicNs(now.0.saturating_sub(age).max(1)));
-        let taken = self.sort(&mut payload, (own_start, frame_bytes_max), stored);
+        let taken = self.sort(&mut payload, (own_start, frame_bytes_max), stored, is_here);
         while self.sorting.is_full()
             && let Some((landing, came)) = self.sorting.next()
         {
@@ -321,7 +324,8 @@ impl Loading {
         &mut self,
         payload: &mut Bytes,
         (own_start, frame_bytes_max): (u64, usize),
-        came: CameBy,
+        mut came: CameBy,
+        is_here: impl Fn(u64) -> bool,
     ) -> Option<()> {
         let head = PayloadHead::take(payload)?;
         if head.kind != HeadKind::Crossing {
@@ -329,6 +333,10 @@ impl Loading {
         }
         let (topic, batches) = crossing::read(std::mem::take(payload), head.count, frame_bytes_max)?;
         if head.start != own_start {
+            if !is_here(head.start) {
+                // Its publishers have come to others since, and the clock of the store may be ahead.
+                came = came.no_later_than(self.begun_at);
+            }
             let (start, place, count) = (head.start, head.place, u64::from(head.count));
             self.loaded += count;
             self.sorting.add(Landing { start, topic, place, count, what: Landed::Messages(batches) }, came);

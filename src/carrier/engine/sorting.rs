@@ -28,6 +28,14 @@ impl CameBy {
         matches!(self, CameBy::Live(_))
     }
 
+    /// The same, but not after that time.
+    pub(super) fn no_later_than(self, latest: MonotonicNs) -> CameBy {
+        match self {
+            CameBy::Stored(at) => CameBy::Stored(at.min(latest)),
+            CameBy::Live(at) => CameBy::Live(at.min(latest)),
+        }
+    }
+
     /// The time at which it was said, as far as that is known.
     pub(super) fn at(self) -> MonotonicNs {
         let (CameBy::Stored(at) | CameBy::Live(at)) = self;

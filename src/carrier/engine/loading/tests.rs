@@ -18,6 +18,10 @@ struct Loader {
     now: MonotonicNs,
     /// Payloads that were brought.
     brought: u64,
+    /// The time for which payloads have been in the store.
+    age: Duration,
+    /// The other broker is there.
+    is_other_here: bool,
 }
 
 fn message(sequence: u64) -> Frame<'static> {
@@ -52,7 +56,9 @@ impl Loader {
             is_confirmed: true,
         };
         let loading = Loading::of(&[rule], &Subjects::new("c"), NOW).expect("a rule");
-        let mut loader = Loader { loading, near: Near::new(1), now: NOW, brought: 0 };
+        let now = NOW + Duration::from_millis(1);
+        let age = Duration::from_secs(3);
+        let mut loader = Loader { loading, near: Near::new(1), now, brought: 0, age, is_other_here: true };
         let look = loader.ask().expect("a question");
         assert!(matches!(look, StoreAsk::Look(_)), "{look:?}");
         loader.answer(StoreAnswer::Fits);
@@ -89,10 +95,10 @@ impl Loader {
         assert!(matches!(self.ask(), Some(StoreAsk::More { reader, .. }) if reader == "r"));
         for (position, left) in positions.iter().zip((0..positions.len() as u64).rev()) {
             self.brought += 1;
-            let facts = StoreFacts { age: Duration::from_secs(3), number: self.brought, left };
+            let facts = StoreFacts { age: self.age, number: self.brought, left };
             let own = (OWN, FRAME_BYTES_MAX_DEFAULT);
             self.loading
-                .take(payload(*position), facts, own, (self.now, &mut self.near))
+                .take(payload(*position), facts, own, (self.now, &mut self.near), |_| self.is_other_here)
                 .expect("a crossing");
         }
     }
@@ -111,13 +117,13 @@ impl Loader {
         Some((outcome, left.iter().map(|landing| landing.place.position).collect()))
     }
 
-    /// The numbers of messages that are kept, and the sizes of gaps as `-3`; `!` behind those that are not as old as in the store.
+    /// The numbers of messages that are kept, and the sizes of gaps as `-3`; `!` behind those that were said after loading began.
     fn kept(&mut self) -> String {
         let items = std::iter::from_fn(|| self.near.link_next(ShardId(0)));
         let texts = items.map(|item| {
             let LinkItem::Keep { batch, said_at } = item else { panic!("{item:?}") };
             let said_at = said_at.expect("it is not of this moment");
-            let mark = if said_at >= NOW { "!" } else { "" };
+            let mark = if said_at > NOW { "!" } else { "" };
             let frames = crate::wire::splitter::frames(&batch.bytes);
             let texts = frames.map(|(_, frame)| match frame {
                 Frame::Gap { missed, .. } => format!("-{missed}{mark}"),
@@ -135,6 +141,17 @@ fn what_is_stored_behind_later_messages_is_kept_before_them() {
     loader.read(1, &[2, 1, 4, 4, 3]);
     assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
     assert_eq!(loader.kept(), "1 2 3 4");
+}
+
+#[test]
+fn what_brokers_said_that_are_gone_was_said_before_whatever_the_clock_of_the_store_says() {
+    for (is_other_here, wanted) in [(true, "1! 2!"), (false, "1 2")] {
+        let mut loader = Loader::new();
+        (loader.age, loader.is_other_here) = (Duration::ZERO, is_other_here);
+        loader.read(1, &[1, 2]);
+        assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
+        assert_eq!(loader.kept(), wanted);
+    }
 }
 
 #[test]

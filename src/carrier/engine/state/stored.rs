@@ -16,7 +16,11 @@ impl Engine {
     pub fn on_stored(&mut self, payload: Bytes, facts: StoreFacts) {
         let own = (self.config.start, self.config.frame_bytes_max);
         let at = (self.now, &mut self.near);
-        if self.loading.as_mut().is_some_and(|loading| loading.take(payload, facts, own, at).is_none()) {
+        let peers = &self.peers;
+        let is_here = |start| peers.get(start).is_some_and(|peer| peer.is_here);
+        if let Some(loading) = &mut self.loading
+            && loading.take(payload, facts, own, at, is_here).is_none()
+        {
             self.junk += 1;
         }
         self.go_on();
