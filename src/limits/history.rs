@@ -50,10 +50,6 @@ pub const GIVEN_UP_PUBLISHERS_MAX: usize = 8;
 /// Most positions, each of a publisher and topic, that a client keeps and a session says when it comes back.
 pub const POSITIONS_MAX: usize = 64 << 10;
 
-/// Time for which a client that has come back drops what it had before: another broker may still bring that, which hears of it later. As long
-/// may messages wait for an engine that is away and comes back.
-pub const RESUME_LATE_MAX: Duration = Duration::from_secs(120);
-
 /// Most bytes of their topics: room for all of them with topics of 128 bytes. A queue may hold twice as much.
 pub const POSITIONS_BYTES_MAX: usize = 8 << 20;
 

@@ -1,10 +1,15 @@
 //! The streams of history, with a real JetStream: one that is gone is made again, and nobody waits for what others have said.
 
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use corecast::{ErrorCode, ErrorKind};
+use corecast::{ClientConfig, Endpoint, ErrorCode, ErrorKind};
+use corecast_executors::pause;
 
-use super::nats_server::NatsServer;
+use super::broker_process::{BrokerProcess, Transport, corecast};
+use super::nats_server::{NatsServer, free_port};
 use super::oracle::{PATIENCE, publisher, topic};
 use super::{broker, watchdog};
 
@@ -52,23 +57,62 @@ fn a_broker_without_jetstream_at_its_start_stores_what_comes_once_there_is_one()
         watchdog::watch("a_broker_without_jetstream_at_its_start_stores_what_comes_once_there_is_one");
     let Some(mut server) = NatsServer::with_jetstream() else { return };
     server.kill();
-    let a = super::broker_process::BrokerProcess::start(
-        super::Transport::Tcp,
+    let a = BrokerProcess::start(
+        Transport::Tcp,
         &["--engine", &server.url(), "--engine-history", "--keep", "prices.>=1h,confirmed"],
     );
-    // It takes publishers before anything is known of the engine, and loses nothing of what they say.
+    assert_eq!(a.page().sum("corecast_engine_has_history"), 0, "it has waited for a minute");
     let mut saying = publisher(a.client());
     saying.publish(topic("prices.eur"), b"1").expect("room");
     let waits = saying.flush(Duration::from_millis(300)).expect_err("nobody stores it");
     assert_eq!(waits.kind(), ErrorKind::TimedOut, "{waits}");
-    let (head, _) = a.get("/readyz");
-    assert!(head.contains(" 503 "), "{head}: history is still to come");
     server.start_again();
     saying.flush(PATIENCE).expect("it is stored");
     a.until(|page| page.sum("corecast_engine_stored_total") == 1);
-    a.until(|page| page.sum("corecast_engine_has_history") == 1);
-    let (head, _) = a.get("/readyz");
-    assert!(head.contains(" 200 "), "{head}");
+}
+
+/// The answer of an HTTP server; `None`: it is not there.
+fn readiness(port: u16) -> Option<String> {
+    let mut peer = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(peer, "GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    peer.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+#[test]
+fn a_broker_loses_nothing_of_what_is_said_before_its_history_is_loaded_and_is_ready_then() {
+    let _watchdog = watchdog::watch(
+        "a_broker_loses_nothing_of_what_is_said_before_its_history_is_loaded_and_is_ready_then",
+    );
+    let Some(mut server) = NatsServer::with_jetstream() else { return };
+    server.kill();
+    let [listen, metrics] = [free_port(), free_port()];
+    let (at, page, url) = (format!("tcp://127.0.0.1:{listen}"), format!("127.0.0.1:{metrics}"), server.url());
+    let mut command = corecast();
+    command.args(["broker", "--shards", "2", "--listen", &at, "--metrics", &page, "--engine", &url]);
+    command.args(["--engine-history", "--keep", "prices.>=1h,confirmed"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut broker = command.spawn().expect("the command can be started");
+    let until = |word: &str| {
+        let give_up = Instant::now() + PATIENCE;
+        while !readiness(metrics).is_some_and(|answer| answer.contains(word)) {
+            assert!(Instant::now() < give_up, "no {word}: {:?}", readiness(metrics));
+            pause(Duration::from_millis(10));
+        }
+    };
+    until(" 503 ");
+    assert!(readiness(metrics).is_some_and(|answer| answer.contains("history is still to be loaded")));
+    // It takes publishers before anything is known of the engine.
+    let mut saying = publisher(ClientConfig::new(at.parse::<Endpoint>().expect("an endpoint")));
+    saying.publish(topic("prices.eur"), b"1").expect("room");
+    let waits = saying.flush(Duration::from_millis(300)).expect_err("nobody stores it");
+    assert_eq!(waits.kind(), ErrorKind::TimedOut, "{waits}");
+    server.start_again();
+    until(" 200 ");
+    saying.flush(PATIENCE).expect("it is stored");
+    broker.kill().expect("it is ours");
+    broker.wait().expect("a child can be waited for");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::out::OutBuffer;
-use crate::limits::{POSITIONS_BYTES_MAX, POSITIONS_MAX, RESUME_LATE_MAX};
+use crate::limits::{ENGINE_PEER_KEPT, POSITIONS_BYTES_MAX, POSITIONS_MAX};
 use crate::wire::Frame;
 
 /// The last sequence of each publisher, of one topic.
@@ -35,7 +35,7 @@ pub(super) struct Track {
     lost_for: u8,
     /// Positions of the client when it came back last: it may come again, from a broker that heard of it later.
     had: AHashMap<Bytes, Last>,
-    /// The time after which nothing of that comes any more.
+    /// The time after which nothing of that comes any more: a broker that was away for so long is another to the others.
     had_until: MonotonicNs,
 }
 
@@ -110,7 +110,7 @@ impl Track {
                 None => last.push((publisher, sequence)),
             }
         }
-        (self.had, self.had_until) = (had, now + RESUME_LATE_MAX);
+        (self.had, self.had_until) = (had, now + ENGINE_PEER_KEPT);
     }
 
     /// The last message of a publisher and topic that the client had had when it came back; `None`: that is not known.
@@ -200,9 +200,9 @@ mod tests {
         );
         track.go_on(start + SECOND);
         assert_eq!(track.had_up_to(b"a", 1), Some(6));
-        track.on_pong(start + SECOND * 2, start + RESUME_LATE_MAX);
+        track.on_pong(start + SECOND * 2, start + ENGINE_PEER_KEPT);
         assert_eq!(track.had_up_to(b"a", 1), Some(6));
-        track.on_pong(start + SECOND * 3, start + RESUME_LATE_MAX + SECOND * 2);
+        track.on_pong(start + SECOND * 3, start + ENGINE_PEER_KEPT + SECOND * 2);
         assert_eq!(track.had_up_to(b"a", 1), None);
     }
 
