@@ -83,7 +83,13 @@ impl WayIn {
     }
 
     fn judge(&self, landing: &Landing, footing: &impl Fn(&[u8]) -> Footing) -> Standing {
-        let Landing { start, topic, place, count, .. } = landing;
+        let Landing { start, topic, place, count, is_doubted, .. } = landing;
+        if *is_doubted && self.heard.next_of(*start, topic).is_none() {
+            return match footing(topic) {
+                Footing::Open => Standing::Early,
+                _ => Standing::Hole(Missing { messages: 0, perhaps_more: true }),
+            };
+        }
         self.heard.judge((*start, topic), (*place, *count), || footing(topic))
     }
 
@@ -136,7 +142,7 @@ impl WayIn {
     }
 
     fn accept(&mut self, landing: Landing, hole: Option<Missing>, footing: &impl Fn(&[u8]) -> Footing) {
-        let Landing { start, topic, place, count, what } = landing;
+        let Landing { start, topic, place, count, what, .. } = landing;
         // What is firm stays so.
         let is_firm = self.heard.is_firm(start, &topic);
         let footing = if is_firm { Footing::Answered } else { footing(&topic) };

@@ -212,7 +212,9 @@ impl WayOut {
         let (place, topic) = self.count(topic, messages, now, ended);
         let mut payload = Vec::with_capacity(ENGINE_HEAD_BYTES + end - start);
         let count = u32::try_from(messages).expect("a crossing has few messages");
-        PayloadHead { kind: HeadKind::Crossing, start: self.start, place, count }.write(&mut payload);
+        let (start_of, is_doubted) = (self.start, self.positions.take_doubt(&topic));
+        let head = PayloadHead { kind: HeadKind::Crossing, start: start_of, place, count, is_doubted };
+        head.write(&mut payload);
         payload.extend_from_slice(&bytes[start..end]);
         let payload = Bytes::from(payload);
         let end = TopicPlace { position: place.position + messages, ..place };
@@ -440,6 +442,11 @@ mod tests {
     fn leave(way: &mut WayOut) -> Option<(TopicPlace, u32)> {
         let (_, mut payload) = way.next()?;
         let head = PayloadHead::take(&mut payload).expect("it was just written");
+        let begins = head.place.base == head.place.position && head.place.base > 1;
+        assert_eq!(
+            head.is_doubted, begins,
+            "the first behind a notice says so to who knows nothing: {head:?}"
+        );
         Some((head.place, head.count))
     }
 

@@ -5,7 +5,7 @@
 //! | 0 | `0xcc` |
 //! | 1 | version: 1 |
 //! | 2 | kind: 1 a crossing, 2 words |
-//! | 3 | flags: 0 |
+//! | 3 | 1: before this crossing something of unknown number is missing; else 0 |
 //! | 4..8 | messages of the crossing; of words 0 |
 //! | 8..16 | the start of the broker that sends |
 //! | 16..24 | position of the first message, among those of this broker and topic; of words 0 |
@@ -50,12 +50,20 @@ pub(super) struct PayloadHead {
     pub(super) place: TopicPlace,
     /// The number of messages.
     pub(super) count: u32,
+    /// Something of unknown number is missing before it. Whoever knows the count before sees that by itself.
+    pub(super) is_doubted: bool,
 }
 
 impl PayloadHead {
     /// The head of words.
     pub(super) fn of_words(start: u64) -> Self {
-        PayloadHead { kind: HeadKind::Words, start, place: TopicPlace::default(), count: 0 }
+        PayloadHead {
+            kind: HeadKind::Words,
+            start,
+            place: TopicPlace::default(),
+            count: 0,
+            is_doubted: false,
+        }
     }
 
     /// Appends the head.
@@ -64,7 +72,7 @@ impl PayloadHead {
             HeadKind::Crossing => CROSSING,
             HeadKind::Words => WORDS,
         };
-        out.extend_from_slice(&[MAGIC, VERSION, kind, 0]);
+        out.extend_from_slice(&[MAGIC, VERSION, kind, u8::from(self.is_doubted)]);
         out.extend_from_slice(&self.count.to_le_bytes());
         for number in [self.start, self.place.position, self.place.base] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -74,7 +82,7 @@ impl PayloadHead {
     /// Takes the head off a payload. `None`: it is none of this version.
     pub(super) fn take(payload: &mut Bytes) -> Option<Self> {
         let head: &[u8; ENGINE_HEAD_BYTES] = payload.first_chunk()?;
-        let [MAGIC, VERSION, kind, 0, a, b, c, d, numbers @ ..] = *head else { return None };
+        let [MAGIC, VERSION, kind, flags @ 0..=1, a, b, c, d, numbers @ ..] = *head else { return None };
         let kind = match kind {
             CROSSING => HeadKind::Crossing,
             WORDS => HeadKind::Words,
@@ -85,7 +93,8 @@ impl PayloadHead {
             u64::from_le_bytes(*bytes)
         };
         let place = TopicPlace { position: number(8), base: number(16) };
-        let parsed = PayloadHead { kind, start: number(0), place, count: u32::from_le_bytes([a, b, c, d]) };
+        let (count, is_doubted) = (u32::from_le_bytes([a, b, c, d]), flags == 1);
+        let parsed = PayloadHead { kind, start: number(0), place, count, is_doubted };
         let is_sound = parsed.start != 0
             && match kind {
                 HeadKind::Crossing => {
@@ -109,6 +118,7 @@ mod tests {
         start: 0x0102_0304_0506_0708,
         place: TopicPlace { base: 9, position: 10 },
         count: 3,
+        is_doubted: false,
     };
 
     fn written(head: &PayloadHead) -> Vec<u8> {
@@ -129,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_head_comes_back_and_leaves_the_rest() {
-        for head in [CROSSING, PayloadHead::of_words(7)] {
+        for head in [CROSSING, PayloadHead { is_doubted: true, ..CROSSING }, PayloadHead::of_words(7)] {
             let mut payload = Bytes::from([&written(&head)[..], b"rest"].concat());
             assert_eq!(PayloadHead::take(&mut payload), Some(head));
             assert_eq!(&payload[..], b"rest");
@@ -142,13 +152,15 @@ mod tests {
         for cut in 0..good.len() {
             assert_eq!(PayloadHead::take(&mut Bytes::copy_from_slice(&good[..cut])), None, "{cut} bytes");
         }
-        for (at, byte) in [(0, 0), (1, 2), (2, 0), (2, 3), (3, 1), (24, 11), (24, 0)] {
+        for (at, byte) in [(0, 0), (1, 2), (2, 0), (2, 3), (3, 2), (24, 11), (24, 0)] {
             let mut bad = good.clone();
             bad[at] = byte;
             assert_eq!(PayloadHead::take(&mut bad.into()), None, "byte {at}");
         }
         let end = PayloadHead { place: TopicPlace { base: 1, position: u64::MAX }, ..CROSSING };
         assert_eq!(PayloadHead::take(&mut written(&end).into()), None, "its last position is no number");
+        let words = PayloadHead { is_doubted: true, ..PayloadHead::of_words(7) };
+        assert_eq!(PayloadHead::take(&mut written(&words).into()), None, "words have no count");
         let nobody = PayloadHead { start: 0, ..CROSSING };
         assert_eq!(PayloadHead::take(&mut written(&nobody).into()), None);
     }

@@ -20,6 +20,8 @@ pub(super) struct Landing {
     pub(super) place: TopicPlace,
     /// Messages; in a word none.
     pub(super) count: u64,
+    /// As in the head.
+    pub(super) is_doubted: bool,
     pub(super) what: Landed,
 }
 
@@ -152,6 +154,7 @@ mod tests {
             topic: Bytes::from_static(topic.as_bytes()),
             place,
             count: 0,
+            is_doubted: false,
             what: Landed::Word(false),
         }
     }

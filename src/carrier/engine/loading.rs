@@ -337,9 +337,10 @@ impl Loading {
                 // Its publishers have come to others since, and the clock of the store may be ahead.
                 came = came.no_later_than(self.begun_at);
             }
-            let (start, place, count) = (head.start, head.place, u64::from(head.count));
+            let PayloadHead { start, place, is_doubted, .. } = head;
+            let (count, what) = (u64::from(head.count), Landed::Messages(batches));
             self.loaded += count;
-            self.sorting.add(Landing { start, topic, place, count, what: Landed::Messages(batches) }, came);
+            self.sorting.add(Landing { start, topic, place, count, is_doubted, what }, came);
         }
         Some(())
     }
@@ -382,7 +383,7 @@ impl Loading {
         let (start, topic) = (landing.start, landing.topic.clone());
         let is_first = self.kept.next_of(start, &topic).is_none();
         let tells_beginning = !came.is_live() && self.store_of(&topic).is_some_and(|store| store.is_whole);
-        if is_first && !tells_beginning {
+        if is_first && !tells_beginning && !landing.is_doubted {
             // What was before it is too old, or was not to be stored.
             self.kept.begin_at((start, &topic), landing.place);
         }

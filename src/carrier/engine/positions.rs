@@ -20,6 +20,8 @@ pub(super) struct SentTopic {
     /// The place up to which all have left, or never will, perhaps in the count before. This is what others are told: the rest may
     /// still come.
     pub(super) left: TopicPlace,
+    /// What comes next begins a new count, before which something of unknown number is missing.
+    pub(super) is_doubted: bool,
     /// When its position is told next.
     pub(super) plan: Option<Planned>,
 }
@@ -51,7 +53,10 @@ impl Positions {
                 None => {
                     let first = self.messages + 1;
                     let next = TopicPlace { base: first, position: first };
-                    (Bytes::copy_from_slice(topic), SentTopic { next, left: next, plan: None })
+                    (
+                        Bytes::copy_from_slice(topic),
+                        SentTopic { next, left: next, is_doubted: false, plan: None },
+                    )
                 }
             };
             if self.young.len() >= self.topics_max.unwrap_or(ENGINE_TOPICS_MAX) / 2 {
@@ -83,7 +88,7 @@ impl Positions {
             } else {
                 &mut self.old
             };
-            half.insert(topic.clone(), SentTopic { next, left: next, plan: None });
+            half.insert(topic.clone(), SentTopic { next, left: next, is_doubted: true, plan: None });
         }
         all
     }
@@ -95,8 +100,13 @@ impl Positions {
         let first = self.messages + 1;
         let next = TopicPlace { base: first, position: first };
         let (_, sent) = self.entry_mut(topic)?;
-        sent.next = next;
+        (sent.next, sent.is_doubted) = (next, true);
         Some(next)
+    }
+
+    /// True if the messages that leave next are the first of a count before which something is missing.
+    pub(super) fn take_doubt(&mut self, topic: &[u8]) -> bool {
+        self.entry_mut(topic).is_some_and(|(_, sent)| std::mem::take(&mut sent.is_doubted))
     }
 
     /// Notes that all messages up to this place have left, or never will.

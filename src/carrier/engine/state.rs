@@ -283,8 +283,9 @@ impl Engine {
                 let (topic, batches) = crossing::read(payload, head.count, self.config.frame_bytes_max)?;
                 self.hear(head.start)?;
                 let what = Landed::Messages(batches);
-                let (start, place, count) = (head.start, head.place, u64::from(head.count));
-                self.land(Landing { start, topic, place, count, what });
+                let PayloadHead { start, place, is_doubted, .. } = head;
+                let count = u64::from(head.count);
+                self.land(Landing { start, topic, place, count, is_doubted, what });
                 Some(())
             }
         }
@@ -348,7 +349,7 @@ impl Engine {
                 }
                 for ToldPosition { topic, next, is_last } in told {
                     let what = Landed::Word(is_last);
-                    self.land(Landing { start, topic, place: next, count: 0, what });
+                    self.land(Landing { start, topic, place: next, count: 0, is_doubted: false, what });
                 }
             }
             EngineWord::List { kind, part } => {

@@ -145,6 +145,9 @@ impl Subscribers {
             };
         }
         self.with_history = 0;
+        if self.resumes {
+            self.track.go_on(now);
+        }
         if self.resumes && !may_resume {
             self.track.begin(now);
         }
@@ -166,9 +169,6 @@ impl Subscribers {
             // last that came one way, and before the first that comes the other.
             let moved = |s: &&mut Subscribed| s.filters.iter().any(may_be_direct);
             self.by_id.values_mut().filter(moved).for_each(|s| s.promise.withhold());
-        }
-        if may_resume {
-            self.track.go_on(now);
         }
         for (id, subscribed) in self.by_id.iter_mut().filter(|(_, s)| s.refusal.is_none()) {
             if subscribed.history == History::Resumes {

@@ -42,7 +42,8 @@ pub(super) struct Track {
 impl Track {
     /// The subscriptions are asked for, and nothing has come yet.
     pub(super) fn begin(&mut self, now: MonotonicNs) {
-        *self = Track { answered: Some([now; 2]), answered_at: now, ..Track::default() };
+        let (had, had_until) = (mem::take(&mut self.had), self.had_until);
+        *self = Track { answered: Some([now; 2]), answered_at: now, had, had_until, ..Track::default() };
     }
 
     /// True if positions are noted.
@@ -200,6 +201,8 @@ mod tests {
         );
         track.go_on(start + SECOND);
         assert_eq!(track.had_up_to(b"a", 1), Some(6));
+        track.begin(start + SECOND);
+        assert_eq!(track.had_up_to(b"a", 1), Some(6), "whatever else is forgotten");
         track.on_pong(start + SECOND * 2, start + ENGINE_PEER_KEPT);
         assert_eq!(track.had_up_to(b"a", 1), Some(6));
         track.on_pong(start + SECOND * 3, start + ENGINE_PEER_KEPT + SECOND * 2);

@@ -22,6 +22,8 @@ struct Loader {
     age: Duration,
     /// The other broker is there.
     is_other_here: bool,
+    /// It has said before each that something is missing.
+    is_doubted: bool,
 }
 
 fn message(sequence: u64) -> Frame<'static> {
@@ -29,10 +31,10 @@ fn message(sequence: u64) -> Frame<'static> {
 }
 
 /// A message of the other broker, whose count begins at 1.
-fn payload(position: u64) -> Bytes {
+fn payload(position: u64, is_doubted: bool) -> Bytes {
     let place = TopicPlace { base: 1, position };
     let mut payload = Vec::new();
-    PayloadHead { kind: HeadKind::Crossing, start: OTHER, place, count: 1 }.write(&mut payload);
+    PayloadHead { kind: HeadKind::Crossing, start: OTHER, place, count: 1, is_doubted }.write(&mut payload);
     payload.extend(encode_to_vec(&message(position)));
     payload.into()
 }
@@ -42,7 +44,7 @@ fn landing(position: u64) -> Landing {
     let frames = Bytes::from(encode_to_vec(&message(position)));
     let (topic, batches) = crossing::read(frames, 1, FRAME_BYTES_MAX_DEFAULT).expect("a crossing");
     let place = TopicPlace { base: 1, position };
-    Landing { start: OTHER, topic, place, count: 1, what: Landed::Messages(batches) }
+    Landing { start: OTHER, topic, place, count: 1, is_doubted: false, what: Landed::Messages(batches) }
 }
 
 impl Loader {
@@ -58,7 +60,15 @@ impl Loader {
         let loading = Loading::of(&[rule], &Subjects::new("c"), NOW).expect("a rule");
         let now = NOW + Duration::from_millis(1);
         let age = Duration::from_secs(3);
-        let mut loader = Loader { loading, near: Near::new(1), now, brought: 0, age, is_other_here: true };
+        let mut loader = Loader {
+            loading,
+            near: Near::new(1),
+            now,
+            brought: 0,
+            age,
+            is_other_here: true,
+            is_doubted: false,
+        };
         let look = loader.ask().expect("a question");
         assert!(matches!(look, StoreAsk::Look(_)), "{look:?}");
         loader.answer(StoreAnswer::Fits);
@@ -98,7 +108,9 @@ impl Loader {
             let facts = StoreFacts { age: self.age, number: self.brought, left };
             let own = (OWN, FRAME_BYTES_MAX_DEFAULT);
             self.loading
-                .take(payload(*position), facts, own, (self.now, &mut self.near), |_| self.is_other_here)
+                .take(payload(*position, self.is_doubted), facts, own, (self.now, &mut self.near), |_| {
+                    self.is_other_here
+                })
                 .expect("a crossing");
         }
     }
@@ -151,6 +163,17 @@ fn what_brokers_said_that_are_gone_was_said_before_whatever_the_clock_of_the_sto
         loader.read(1, &[1, 2]);
         assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
         assert_eq!(loader.kept(), wanted);
+    }
+}
+
+#[test]
+fn what_its_publisher_missed_before_the_first_that_is_stored_is_told() {
+    for first in [1, 5] {
+        let mut loader = Loader::new();
+        loader.is_doubted = true;
+        loader.read(first, &[1, 2]);
+        assert_eq!(loader.end(), Some((Loaded::Whole, vec![])));
+        assert_eq!(loader.kept(), "-0 1 2", "the first has number {first} in its store");
     }
 }
 
