@@ -20,7 +20,7 @@ pub(super) struct SentTopic {
     /// The place up to which all have left, or never will, perhaps in the count before. This is what others are told: the rest may
     /// still come.
     pub(super) left: TopicPlace,
-    /// What comes next begins a new count, before which something of unknown number is missing.
+    /// The next message begins a new count, before which something of unknown number is missing.
     pub(super) is_doubted: bool,
     /// When its position is told next.
     pub(super) plan: Option<Planned>,
