@@ -64,6 +64,19 @@ impl Membership {
         }
     }
 
+    /// All that carriers store goes to them, from the first message on.
+    pub(super) fn file_stored(&mut self, base: &mut Base, demand: &mut Demand) {
+        if !base.config.carriers_store {
+            return;
+        }
+        let filters: Vec<Filter> =
+            base.config.retention.rules().iter().map(|rule| rule.filter.clone()).collect();
+        let carriers: Vec<Neighbour> = base.links.carriers().collect();
+        for carrier in carriers {
+            filters.iter().for_each(|filter| self.on_interest(base, demand, (carrier, filter, true)));
+        }
+    }
+
     /// True if filters of sessions that have left are still to be withdrawn.
     pub(super) fn has_leaving(&self) -> bool {
         !self.withdrawals.is_empty()

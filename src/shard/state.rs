@@ -34,10 +34,9 @@ use super::{renewals, upstream};
 use crate::auth::{Identity, Permissions, Proof};
 use crate::carrier::{LinkItem, MoveItem, ShardItem};
 use crate::error::ErrorCode;
-use crate::ids::{Neighbour, PublisherId, SessionId, SessionNumber, ShardId};
+use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::limits::{HANDSHAKE_DEADLINE, REFUSALS_PER_SHARD_MAX};
 use crate::telemetry::{CloseReason, DropReason, ShardCounters};
-use crate::topic::Filter;
 use crate::wire::{Features, Partial, greeting};
 use crate::zmtp::Machine;
 
@@ -102,23 +101,8 @@ impl Shard {
             judgement: Judgement::default(),
             base: Base::new(id, config, now),
         };
-        shard.file_stored();
+        shard.membership.file_stored(&mut shard.base, &mut shard.demand);
         shard
-    }
-
-    /// Has all that is stored go to carriers, from the first message on.
-    fn file_stored(&mut self) {
-        let Shard { membership, demand, base, .. } = self;
-        if base.config.carriers_store {
-            let filters: Vec<Filter> =
-                base.config.retention.rules().iter().map(|rule| rule.filter.clone()).collect();
-            let carriers: Vec<Neighbour> = base.links.carriers().collect();
-            for carrier in carriers {
-                filters
-                    .iter()
-                    .for_each(|filter| membership.on_interest(base, demand, (carrier, filter, true)));
-            }
-        }
     }
 
     /// The configuration of this shard.

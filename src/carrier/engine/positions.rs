@@ -44,6 +44,12 @@ impl Positions {
         Positions { topics_max: Some(topics), ..Positions::default() }
     }
 
+    /// The place of the first message of a count that begins now.
+    fn new_count(&self) -> TopicPlace {
+        let first = self.messages + 1;
+        TopicPlace { base: first, position: first }
+    }
+
     /// Counts messages of a topic. Returns the place of the first, and the topics that are forgotten for this one.
     pub(super) fn advance(&mut self, topic: &[u8], messages: u64) -> (TopicPlace, Vec<ToldPosition>) {
         let mut forgotten = Vec::new();
@@ -51,8 +57,7 @@ impl Positions {
             let (key, known) = match self.old.remove_entry(topic) {
                 Some(known) => known,
                 None => {
-                    let first = self.messages + 1;
-                    let next = TopicPlace { base: first, position: first };
+                    let next = self.new_count();
                     (
                         Bytes::copy_from_slice(topic),
                         SentTopic { next, left: next, is_doubted: false, plan: None },
@@ -81,8 +86,7 @@ impl Positions {
         // Beyond every position before, so that they are seen to be new.
         self.messages += 1;
         for topic in &all {
-            let first = self.messages + 1;
-            let next = TopicPlace { base: first, position: first };
+            let next = self.new_count();
             let half = if self.young.len() < self.topics_max.unwrap_or(ENGINE_TOPICS_MAX) / 2 {
                 &mut self.young
             } else {
@@ -97,8 +101,7 @@ impl Positions {
     pub(super) fn doubt(&mut self, topic: &[u8]) -> Option<TopicPlace> {
         // Beyond every position before, so that it is seen to be new.
         self.messages += 1;
-        let first = self.messages + 1;
-        let next = TopicPlace { base: first, position: first };
+        let next = self.new_count();
         let (_, sent) = self.entry_mut(topic)?;
         (sent.next, sent.is_doubted) = (next, true);
         Some(next)

@@ -25,7 +25,7 @@
 //! | `introductions`, `introduced` | all of those publishers and their turns; one of them, and its stream |
 //! | `returning` | subscribers whose gap waits until those publishers have confirmed them |
 //! | `paused`, `promise` | the memory of such a stream between two connections; the promise to a subscriber that its misses are told |
-//! | `track` | the last messages that a subscriber has had, from which it goes on |
+//! | `track`, `last_messages` | the last messages that a subscriber has had, from which it goes on; such messages, in bounds |
 //! | `destinations` | the endpoints of the other end, in turn |
 //! | `elsewhere` | its way from a broker that is about to end to another one; in `transfer` and `leaving`, the state of that, in `overlap`, the two streams of messages meanwhile |
 //! | `dials`, `losses` | permits to connect to them; the losses that were logged lately |
@@ -45,6 +45,7 @@ mod in_memory;
 mod incoming;
 mod introduced;
 mod introductions;
+mod last_messages;
 mod leaving;
 mod life;
 mod listeners;

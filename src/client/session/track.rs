@@ -4,16 +4,13 @@
 use std::mem;
 use std::time::Duration;
 
-use ahash::AHashMap;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::last_messages::LastMessages;
 use super::out::OutBuffer;
-use crate::limits::{ENGINE_PEER_KEPT, POSITIONS_BYTES_MAX, POSITIONS_MAX};
+use crate::limits::ENGINE_PEER_KEPT;
 use crate::wire::Frame;
-
-/// The last sequence of each publisher, of one topic.
-type Last = Vec<(u64, u64)>;
 
 /// The positions of one session's subscriber.
 ///
@@ -23,18 +20,15 @@ type Last = Vec<(u64, u64)>;
 #[derive(Default)]
 pub(super) struct Track {
     /// Since the last answer to a ping, since the one before, and since the one before that.
-    ages: [AHashMap<Bytes, Last>; 3],
-    count: usize,
-    /// Bytes of the topics.
-    bytes: usize,
+    ages: [LastMessages; 3],
     /// When the last ping was sent that is answered, and the one before.
     answered: Option<[MonotonicNs; 2]>,
     /// When that answer came.
     answered_at: MonotonicNs,
     /// There were too many, until so many answers later.
     lost_for: u8,
-    /// Positions of the client when it came back last: it may come again, from a broker that heard of it later.
-    had: AHashMap<Bytes, Last>,
+    /// Messages that the client had had when it came back: they may come again, from a broker that heard of it later.
+    had: LastMessages,
     /// The time after which nothing of that comes any more: a broker that was away for so long is another to the others.
     had_until: MonotonicNs,
 }
@@ -53,26 +47,16 @@ impl Track {
 
     /// A message has come.
     pub(super) fn note(&mut self, topic: &[u8], publisher: u64, sequence: u64) {
-        let [recent, ..] = &mut self.ages;
-        if let Some(last) = recent.get_mut(topic) {
-            match last.iter_mut().find(|(of, _)| *of == publisher) {
-                Some((_, last)) => return *last = sequence.max(*last),
-                None if self.count < POSITIONS_MAX => last.push((publisher, sequence)),
-                None => return self.lost_for = LOST_FOR,
-            }
-        } else if self.count < POSITIONS_MAX && self.bytes + topic.len() <= POSITIONS_BYTES_MAX {
-            self.bytes += topic.len();
-            recent.insert(Bytes::copy_from_slice(topic), vec![(publisher, sequence)]);
-        } else {
-            return self.lost_for = LOST_FOR;
+        let [recent, older @ ..] = &mut self.ages;
+        if !recent.note((topic, publisher, sequence), older) {
+            self.lost_for = LOST_FOR;
         }
-        self.count += 1;
     }
 
     /// A ping that was sent at that time is answered now. One that was sent before the last answer came proves nothing more.
     pub(super) fn on_pong(&mut self, sent_at: MonotonicNs, now: MonotonicNs) {
         if now > self.had_until {
-            self.had = AHashMap::new();
+            self.had = LastMessages::default();
         }
         let Some(answered) = &mut self.answered else { return };
         if sent_at < self.answered_at || sent_at <= answered[0] {
@@ -81,35 +65,25 @@ impl Track {
         *answered = [sent_at, answered[0]];
         self.answered_at = now;
         self.ages.rotate_right(1);
-        self.ages[0] = AHashMap::new();
-        self.count = self.ages.iter().flat_map(|age| age.values()).map(Vec::len).sum();
-        self.bytes = self.ages.iter().flat_map(|age| age.keys()).map(Bytes::len).sum();
+        self.ages[0] = LastMessages::default();
         self.lost_for = self.lost_for.saturating_sub(1);
     }
 
     /// The positions that the broker has to know, some perhaps twice, of which the later counts. `None`: they are not known.
     pub(super) fn positions(&self) -> Option<impl Iterator<Item = (&Bytes, u64, u64)>> {
         self.answered.filter(|_| self.lost_for == 0)?;
-        let all = self.ages.iter().flatten();
-        Some(
-            all.flat_map(|(topic, last)| {
-                last.iter().map(move |(publisher, last)| (topic, *publisher, *last))
-            }),
-        )
+        Some(self.ages.iter().flat_map(LastMessages::iter))
     }
 
-    /// The client comes back, and goes on from these positions.
+    /// The client comes back, and goes on from these positions. Of those of earlier returns, as many are kept as there is room for.
     pub(super) fn go_on(&mut self, now: MonotonicNs) {
-        let mut had = mem::take(&mut self.had);
+        let before = mem::take(&mut self.had);
+        let mut had = LastMessages::default();
         for (topic, publisher, sequence) in self.positions().into_iter().flatten() {
-            let last = match had.get_mut(topic) {
-                Some(last) => last,
-                None => had.entry(topic.clone()).or_default(),
-            };
-            match last.iter_mut().find(|(of, _)| *of == publisher) {
-                Some((_, last)) => *last = sequence.max(*last),
-                None => last.push((publisher, sequence)),
-            }
+            had.note((topic, publisher, sequence), &[]);
+        }
+        for (topic, publisher, sequence) in before.iter() {
+            had.note((topic, publisher, sequence), &[]);
         }
         (self.had, self.had_until) = (had, now + ENGINE_PEER_KEPT);
     }
@@ -117,10 +91,7 @@ impl Track {
     /// The last message of a publisher and topic that the client had had when it came back; `None`: that is not known.
     #[inline]
     pub(super) fn had_up_to(&self, topic: &[u8], publisher: u64) -> Option<u64> {
-        if self.had.is_empty() {
-            return None;
-        }
-        self.had.get(topic)?.iter().find(|(of, _)| *of == publisher).map(|(_, last)| *last)
+        self.had.sequence(topic, publisher)
     }
 
     /// The time since all had come.
@@ -142,6 +113,7 @@ const LOST_FOR: u8 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::POSITIONS_MAX;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -207,6 +179,20 @@ mod tests {
         assert_eq!(track.had_up_to(b"a", 1), Some(6));
         track.on_pong(start + SECOND * 3, start + ENGINE_PEER_KEPT + SECOND * 2);
         assert_eq!(track.had_up_to(b"a", 1), None);
+    }
+
+    #[test]
+    fn returns_one_after_another_keep_no_more_than_the_newest_that_there_is_room_for() {
+        let mut track = Track::default();
+        for round in 0..10_u64 {
+            let topic = |of: u64| (round << 32 | of).to_be_bytes();
+            track.begin(MonotonicNs(round + 1));
+            (0..POSITIONS_MAX as u64 / 4).for_each(|of| track.note(&topic(of), 1, round));
+            track.go_on(MonotonicNs(round + 1));
+            assert_eq!(track.had_up_to(&topic(0), 1), Some(round), "the newest is kept");
+            let most = POSITIONS_MAX / 4 * 4.min(round as usize + 1);
+            assert_eq!(track.had.iter().count(), most, "and of those before as many as there is room for");
+        }
     }
 
     #[test]
