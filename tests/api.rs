@@ -345,7 +345,10 @@ fn a_kicked_session_is_told_and_its_client_comes_back() {
     assert_eq!(others.try_recv(), None);
     assert!(broker.log().contains("reason=\"kicked\""), "{}", broker.log());
     let cleared = broker.run(&["history", "clear", ">", "-o", "json"]);
-    assert_eq!((said(&cleared, 0).as_str(), text(&cleared.stdout)), ("", "{\"cleared_messages\":0}\n"));
+    assert_eq!(
+        (said(&cleared, 0).as_str(), text(&cleared.stdout)),
+        ("", "{\"cleared_messages\":0,\"cleared_stored\":false}\n")
+    );
     let gone = said(&broker.run(&["kick", &session]), 1);
     assert!(gone.contains("no session"), "{gone}");
     // One that speaks no library hears the same.

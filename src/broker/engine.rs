@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use corecast_executors::{Inbox, Link, MonotonicNs, Refused};
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tracing::{info, warn};
 
 use super::engine_config::EngineUrl;
+use super::engine_log::EngineLog;
 use super::nats::{Lost, NatsConnection, NatsLogin, ServerFacts, StoreNews};
 use super::{CarrierEnd, Item};
 use crate::carrier::{BackOff, Engine, EngineConfig, LinkItem};
-use crate::control::{EnginePeer, EngineQuestion, EngineServer, EngineView};
+use crate::control::{EnginePeer, EngineQuestion, EngineServer, EngineView, StoredClear};
 use crate::error::Error;
 use crate::ids::ShardId;
 use crate::limits::{
@@ -25,6 +25,7 @@ use crate::limits::{
     ENGINE_ROUNDS_PER_TURN, ENGINE_SERVERS_MAX, ENGINE_TICK, LINK_ITEMS_PER_TURN,
 };
 use crate::telemetry::EngineFigures;
+use crate::topic::Filter;
 
 /// Everything that the task begins with.
 pub(super) struct EngineSetup {
@@ -104,6 +105,8 @@ struct EngineTask {
     connected: Link<()>,
     /// The next question; `None`: nobody can ask any more.
     questions: Option<HearBox<EngineQuestion>>,
+    /// The operator who has stored history given up.
+    clears: Option<Link<StoredClear>>,
     /// Facts for those who ask, which do not change.
     cluster: Box<str>,
     name: Box<str>,
@@ -130,6 +133,7 @@ impl EngineTask {
             name: setup.config.name.clone(),
             stores_history: !setup.config.stores.is_empty(),
             questions: Some(hear(setup.questions)),
+            clears: None,
             engine: Engine::new(setup.config, now),
             shores: ends.map(|end| Shore { to: end.to, waits: None, hears: Some(hear(end.from)) }).collect(),
             phase: Phase::Away,
@@ -159,6 +163,7 @@ impl EngineTask {
             let mut has_moved = self.hear_shards(cx);
             has_moved |= self.go_on_with_connection(cx, now);
             has_moved |= self.send_links(cx);
+            self.tell_cleared();
             if self.has_said_goodbye(now) {
                 return Poll::Ready(());
             }
@@ -200,10 +205,32 @@ impl EngineTask {
             && let Poll::Ready((inbox, question)) = questions.as_mut().poll(cx)
         {
             self.questions = question.is_some().then(|| hear(inbox));
-            if let Some(EngineQuestion(answer)) = question {
-                // Whoever asked may have gone.
-                let _ = answer.try_send(self.view());
+            // Whoever asked may have gone.
+            match question {
+                Some(EngineQuestion::View(answer)) => drop(answer.try_send(self.view())),
+                Some(EngineQuestion::ClearStored(filter, answer)) => self.clear_stored(&filter, answer),
+                None => {}
             }
+        }
+    }
+
+    fn clear_stored(&mut self, filter: &Filter, answer: Link<StoredClear>) {
+        let at_once = match self.stores_history {
+            true => self.engine.clear_stored(filter).err().map(Err),
+            false => Some(Ok(false)),
+        };
+        match at_once {
+            Some(outcome) => drop(answer.try_send(outcome)),
+            None => self.clears = Some(answer),
+        }
+    }
+
+    /// Answers whoever has had stored history given up, once that is done.
+    fn tell_cleared(&mut self) {
+        if let Some(outcome) = self.engine.take_cleared()
+            && let Some(answer) = self.clears.take()
+        {
+            drop(answer.try_send(outcome.map(|()| true)));
         }
     }
 
@@ -525,58 +552,6 @@ impl ServerList {
             if self.servers.len() < ENGINE_SERVERS_MAX && !self.servers.contains(other) {
                 self.servers.push(other.clone());
             }
-        }
-    }
-}
-
-/// Log lines of the engine: one a second, so that a server which comes and goes does not fill the log. The last one is never
-/// withheld for longer.
-#[derive(Default)]
-struct EngineLog {
-    said_at: Option<MonotonicNs>,
-    withheld: Option<(bool, String)>,
-}
-
-/// Shortest time between two lines.
-const LINE_PERIOD: Duration = Duration::from_secs(1);
-
-impl EngineLog {
-    fn connected(&mut self, now: MonotonicNs, facts: &ServerFacts, frame_bytes_max: usize) {
-        let ServerFacts { name, version, payload_bytes_max, round_trip, .. } = facts;
-        let line = format!("the engine answers: server {name}, version {version}, in {round_trip:?}");
-        if *payload_bytes_max < frame_bytes_max {
-            self.say(
-                now,
-                true,
-                format!(
-                    "{line}; it takes messages of up to {payload_bytes_max} bytes, and --frame-bytes-max is \
-                     {frame_bytes_max}: longer ones stay on this host, and are told as missing elsewhere"
-                ),
-            );
-        } else {
-            self.say(now, false, line);
-        }
-    }
-
-    fn warn(&mut self, now: MonotonicNs, line: String) {
-        self.say(now, true, line);
-    }
-
-    fn say(&mut self, now: MonotonicNs, is_warning: bool, line: String) {
-        self.withheld = Some((is_warning, line));
-        self.on_tick(now);
-    }
-
-    fn on_tick(&mut self, now: MonotonicNs) {
-        if self.said_at.is_some_and(|at| now.saturating_since(at) < LINE_PERIOD) {
-            return;
-        }
-        let Some((is_warning, line)) = self.withheld.take() else { return };
-        self.said_at = Some(now);
-        if is_warning {
-            warn!("{line}");
-        } else {
-            info!("{line}");
         }
     }
 }

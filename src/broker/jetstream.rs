@@ -39,6 +39,9 @@ pub(super) fn request(ask: &StoreAsk) -> (String, Bytes) {
             let next = api("CONSUMER.MSG.NEXT", &format!("{}.{reader}", store.name));
             (next, body(&json!({ "batch": count, "no_wait": true })))
         }
+        StoreAsk::Clear { store, subject } => {
+            (api("STREAM.PURGE", &store.name), body(&json!({ "filter": subject })))
+        }
     }
 }
 
@@ -88,6 +91,7 @@ pub(super) fn answer(ask: &StoreAsk, payload: &[u8]) -> Result<StoreAnswer, Stri
         let is_absent = error.get("err_code").and_then(Value::as_u64) == Some(NO_STREAM);
         return match ask {
             StoreAsk::Look(_) if is_absent => Ok(StoreAnswer::Absent),
+            StoreAsk::Clear { .. } if is_absent => Ok(StoreAnswer::Cleared),
             _ => Err(reason(error)),
         };
     }
@@ -112,6 +116,10 @@ pub(super) fn answer(ask: &StoreAsk, payload: &[u8]) -> Result<StoreAnswer, Stri
             Ok(StoreAnswer::Reads { reader: reader.to_owned(), left: left.unwrap_or(0) })
         }
         StoreAsk::More { .. } => Err("an answer where payloads were asked for".to_owned()),
+        StoreAsk::Clear { .. } => match answer.get("success").and_then(Value::as_bool) {
+            Some(true) => Ok(StoreAnswer::Cleared),
+            _ => Err("an answer that does not say that it was done".to_owned()),
+        },
     }
 }
 
@@ -183,6 +191,21 @@ mod tests {
             bytes: 1 << 20,
             of_each: Some(1),
         }
+    }
+
+    #[test]
+    fn a_stream_gives_up_what_is_under_a_subject_and_one_that_is_gone_has_nothing() {
+        let ask = StoreAsk::Clear { store: store(), subject: "cc.c.h.1.t.a.*".to_owned() };
+        let (subject, asked) = request(&ask);
+        assert_eq!(subject, "$JS.API.STREAM.PURGE.corecast_c_1");
+        assert_eq!(asked, r#"{"filter":"cc.c.h.1.t.a.*"}"#);
+        assert_eq!(answer(&ask, br#"{"success":true,"purged":3}"#), Ok(StoreAnswer::Cleared));
+        let gone = br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
+        assert_eq!(answer(&ask, gone), Ok(StoreAnswer::Cleared));
+        for other in [&br#"{"success":false}"#[..], b"{}", br#"{"error":{"err_code":10110}}"#] {
+            assert!(answer(&ask, other).is_err());
+        }
+        assert!(answer_of_status(&ask, 503).is_err());
     }
 
     #[test]

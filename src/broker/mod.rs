@@ -8,7 +8,7 @@
 //! | `engine_config` | of this, the options of an engine: addresses, credentials |
 //! | `curve_server_key` | the keys of its ZeroMQ doors, from a file |
 //! | `process` | a whole broker: its listeners and its pool, from start to stop |
-//! | `engine` | the engine as a task of the control thread: links of shards, state, connection |
+//! | `engine`, `engine_log` | the engine as a task of the control thread: links of shards, state, connection; what it logs |
 //! | `jetstream` | of this, the words of stores of history |
 //! | `engine_start` | its start and end; `no_engine` is in its place in programs without the feature `nats` |
 //! | `engine_check` | a look at its servers, for `corecast doctor` |
@@ -57,6 +57,8 @@ mod engine;
 mod engine_check;
 #[cfg(feature = "broker")]
 mod engine_config;
+#[cfg(feature = "nats")]
+mod engine_log;
 #[cfg(feature = "nats")]
 mod engine_start;
 #[cfg(feature = "broker")]

@@ -329,7 +329,8 @@ impl NatsConnection {
                 }
                 EngineOrder::Ask { number, ask } => {
                     let (subject, payload) = jetstream::request(&ask);
-                    self.questions.clear();
+                    // Whoever asks again does not wait for the answer before.
+                    self.questions.retain(|other, _| other >> 62 != number >> 62);
                     self.questions.insert(number, ask);
                     self.publish(subject, Some(format!("{}{ASKED}{number}", self.answers)), payload)?;
                 }

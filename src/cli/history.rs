@@ -68,7 +68,10 @@ Example:
   corecast history clear 'chat.>' --metrics uds:///run/corecast/http.sock --http-token-file http.token
 
 Live messages go on, and are kept as before. A subscriber that is being sent this history, or comes back to it, is told of a gap. It \
-prints the number of messages.")]
+prints the number of messages.
+
+With --engine-history it gives up what is stored at the engine as well, for all brokers. What other brokers have in memory stays \
+there: clear it at each of them.")]
 struct ClearArgs {
     /// Topics to clear; '>' for all.
     filter: Filter,
@@ -127,6 +130,11 @@ fn clear(args: &ClearArgs) -> Result<Exit, Failure> {
     let request = format!("POST /api/v1/history/clear?filter={}", encoded(&args.filter.text()));
     let object = args.operator.ask_for_object(&request)?;
     args.output.print(|| format!("{}\n", figure(&object, "cleared_messages")), &object)?;
+    if object["cleared_stored"] == true {
+        note(
+            "what is stored at the engine is given up, too; other brokers have theirs in memory until it is cleared there",
+        );
+    }
     Ok(Exit::Fine)
 }
 

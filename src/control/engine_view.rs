@@ -1,11 +1,13 @@
 //! The state of a broker's engine, as its task tells it to those who ask: the HTTP server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_executors::{Link, link};
 use serde_json::{Value, json};
 
 use crate::printable::printable_json;
+use crate::topic::Filter;
 
 /// A broker's engine, at one moment.
 #[derive(Clone, Default, Debug)]
@@ -52,9 +54,18 @@ pub(crate) struct EnginePeer {
     pub(crate) publishers: usize,
 }
 
-/// A question for the engine's state.
+/// A question, or an order, to the task of an engine.
 #[derive(Debug)]
-pub(crate) struct EngineQuestion(pub(crate) Link<EngineView>);
+pub(crate) enum EngineQuestion {
+    /// Its state.
+    View(Link<EngineView>),
+    /// Gives up what is stored of these topics.
+    ClearStored(Arc<Filter>, Link<StoredClear>),
+}
+
+/// The outcome of an order to give up what is stored: true if anything is stored at all, or the reason why it is not done, as a
+/// sentence.
+pub(crate) type StoredClear = Result<bool, String>;
 
 /// The way to the task of an engine.
 #[derive(Clone, Debug)]
@@ -64,7 +75,14 @@ impl EngineQuestions {
     /// The state now; `None` if the broker is gone.
     pub(crate) async fn ask(&self) -> Option<EngineView> {
         let (answer, mut answers) = link(1);
-        self.0.send(EngineQuestion(answer)).await.ok()?;
+        self.0.send(EngineQuestion::View(answer)).await.ok()?;
+        answers.recv().await
+    }
+
+    /// Gives up what is stored of these topics; `None` if the broker is gone.
+    pub(crate) async fn clear_stored(&self, filter: Arc<Filter>) -> Option<StoredClear> {
+        let (answer, mut answers) = link(1);
+        self.0.send(EngineQuestion::ClearStored(filter, answer)).await.ok()?;
         answers.recv().await
     }
 }

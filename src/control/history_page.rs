@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
+#[cfg(feature = "nats")]
+use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
 use super::api_answer::{Answered, fine};
+#[cfg(feature = "nats")]
+use super::api_answer::{ApiAnswer, fault};
 use super::census::Operations;
+#[cfg(feature = "nats")]
+use super::engine_view::EngineQuestions;
 use super::figures::{HistoryFigures, KeptFigures};
 use super::look::{HistoryQuestion, Look};
 use super::query::{Query, QueryFault};
@@ -46,18 +52,51 @@ pub(super) async fn history(operations: &Operations, query: Option<&str>) -> Ans
 
 /// The order to give up the history of topics.
 pub(super) async fn clear(operations: &Operations, query: Option<&str>) -> Answered {
-    let query = Query::parse(query, &["filter"])?;
-    let Some(text) = query.get("filter") else {
-        return Err(QueryFault("name a `filter`; `>` is all history".to_owned()));
-    };
-    let filter = Arc::new(Filter::parse(text).map_err(|e| QueryFault(e.to_string()))?);
+    let filter = Arc::new(filter_to_clear(query)?);
     let cleared = operations.look(|answer| Look::ClearHistory(Arc::clone(&filter), answer)).await;
     if cleared.is_empty() {
         return Ok(None);
     }
     let messages: u64 = cleared.iter().sum();
     tracing::info!(filter = %filter.text(), messages, "history was given up by an operator");
-    fine(json!({ "cleared_messages": messages }))
+    fine(json!({ CLEARED: messages, "cleared_stored": false }))
+}
+
+/// The number of messages that were in memory, in the answer to such an order.
+const CLEARED: &str = "cleared_messages";
+
+fn filter_to_clear(query: Option<&str>) -> Result<Filter, QueryFault> {
+    let query = Query::parse(query, &["filter"])?;
+    let Some(text) = query.get("filter") else {
+        return Err(QueryFault("name a `filter`; `>` is all history".to_owned()));
+    };
+    Filter::parse(text).map_err(|e| QueryFault(e.to_string()))
+}
+
+/// The same order for what is stored at the engine, if anything is: behind that to the broker, to which this was the answer.
+#[cfg(feature = "nats")]
+pub(super) async fn clear_stored(
+    engine: &EngineQuestions,
+    query: Option<&str>,
+    (status, mut answer): ApiAnswer,
+) -> ApiAnswer {
+    let Ok(filter) = filter_to_clear(query) else { return (status, answer) };
+    if status != StatusCode::OK {
+        return (status, answer);
+    }
+    let filter = Arc::new(filter);
+    let why = match engine.clear_stored(Arc::clone(&filter)).await {
+        Some(Ok(is_stored)) => {
+            answer["cleared_stored"] = is_stored.into();
+            return (status, answer);
+        }
+        Some(Err(why)) => why,
+        None => "the broker is stopping".to_owned(),
+    };
+    tracing::warn!(filter = %filter.text(), why, "stored history was not given up as an operator wants");
+    let text =
+        format!("{} messages in memory are given up, and what is stored is not: {why}", answer[CLEARED]);
+    fault(StatusCode::SERVICE_UNAVAILABLE, &text)
 }
 
 /// The first topics of all shards, a row for each, and the last of them if there are more. A shard that has more than it gives has

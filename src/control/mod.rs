@@ -42,7 +42,9 @@ mod thread;
 pub use access::HttpToken;
 pub use census::Operations;
 #[cfg(feature = "nats")]
-pub(crate) use engine_view::{EnginePeer, EngineQuestion, EngineQuestions, EngineServer, EngineView};
+pub(crate) use engine_view::{
+    EnginePeer, EngineQuestion, EngineQuestions, EngineServer, EngineView, StoredClear,
+};
 pub(crate) use figures::{
     HistoryFigures, KeptFigures, PublisherFigures, RegistryPage, SessionDetails, SessionFigures, ShardCensus,
     ShardFigures,

@@ -253,10 +253,15 @@ impl Pages {
     }
 
     async fn api(&self, page: ApiPage, query: Option<&str>) -> Response<PageBody> {
-        object(match &self.operations {
+        let answer = match &self.operations {
             Some(operations) => api::answer(operations, page, query).await,
             None => api_answer::fault(StatusCode::NOT_FOUND, "there is no API here"),
-        })
+        };
+        #[cfg(feature = "nats")]
+        if let (ApiPage::ClearHistory, Some(engine)) = (page, &self.engine) {
+            return object(history_page::clear_stored(engine, query, answer).await);
+        }
+        object(answer)
     }
 
     /// Begins a stream of events, which `pulse` is to know of.

@@ -10,6 +10,7 @@ mod broker_process;
 #[path = "../direct_trouble/cable.rs"]
 mod cable;
 mod changes;
+mod cleared;
 mod delivery;
 mod direct;
 mod history;

@@ -131,6 +131,11 @@ impl WayOut {
         self.stores.on_answer(number, is_stored, now);
     }
 
+    /// All before the first of these numbers has reached the stores; what comes next has the second.
+    pub(super) fn store_numbers(&self) -> (u64, u64) {
+        self.stores.numbers()
+    }
+
     /// Messages that were stored.
     pub(super) fn store_counts(&self) -> StoreCounts {
         self.stores.counts()

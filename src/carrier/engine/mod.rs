@@ -22,7 +22,7 @@
 //! | `watching`, `counting` | counts of subscribers that shards ask of other brokers, by such a list, and these of the shards |
 //! | `departures` | the way out: positions that were sent (`positions`), when they are told again (`probe`), what waits (`buffer`) |
 //! | `stores`, `store_ask` | messages on their way into stores of history; what stores are asked |
-//! | `making`, `upkeep` | stores that are made, as the broker starts and when one is missed |
+//! | `making`, `upkeep`, `clearing` | stores that are made, as the broker starts and when one is missed; what is given up there |
 //! | `loading`, `sorting` | history that comes back from there as the broker starts; its messages, until they are in order |
 //! | `arrivals` | the way in: positions that were heard (`heard`), holes that wait for a look (`landings`) |
 //!
@@ -30,6 +30,7 @@
 
 mod arrivals;
 mod buffer;
+mod clearing;
 mod conversation;
 mod counting;
 mod cover;
@@ -151,7 +152,7 @@ pub enum EngineOrder {
     },
     /// Ask something about a store.
     Ask {
-        /// The answer carries it.
+        /// The answer carries it. Whoever asks has one question at a time; its two highest bits tell who that is.
         number: u64,
         /// The question.
         ask: Box<StoreAsk>,

@@ -43,6 +43,13 @@ pub enum StoreAsk {
         /// Most of them.
         count: usize,
     },
+    /// Give up what is under this subject, which may be a pattern.
+    Clear {
+        /// The store.
+        store: StoreBounds,
+        /// The subject.
+        subject: String,
+    },
 }
 
 /// An answer.
@@ -63,6 +70,8 @@ pub enum StoreAnswer {
     },
     /// There are no more payloads now.
     NoMore,
+    /// It has given up what it was to give up, if it was there.
+    Cleared,
 }
 
 /// The facts of a payload that a store brings.

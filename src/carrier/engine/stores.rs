@@ -149,6 +149,11 @@ impl Stores {
         self.first + self.items.len() as u64
     }
 
+    /// All before the first of these numbers is stored, or given up; what comes next has the second.
+    pub(super) fn numbers(&self) -> (u64, u64) {
+        (self.first, self.end())
+    }
+
     /// Queues a crossing of a topic of this rule. The oldest are given up if there is no room.
     pub(super) fn push(
         &mut self,

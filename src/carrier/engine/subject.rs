@@ -75,6 +75,20 @@ impl Subjects {
         format!("{}h.{:016x}.>", self.prefix, number_of(rule.text().as_bytes()))
     }
 
+    /// The subject, perhaps a pattern, of what is stored by the rule of a filter, of the topics that another one matches. `None`: no
+    /// subject is so. Topics that are no subjects are in it if it names one, or all of the rule.
+    pub(super) fn some_stored(&self, rule: &Filter, filter: &Filter) -> Option<String> {
+        match filter {
+            Filter::Exact(topic) => Some(self.of_stored(rule, topic.as_bytes())),
+            Filter::Pattern(_) if filter == rule || filter.as_bytes() == b">" => Some(self.all_stored(rule)),
+            Filter::Pattern(_) => {
+                let key = number_of(rule.text().as_bytes());
+                Some(format!("{}h.{key:016x}.t.{}", self.prefix, filter.text()))
+            }
+            Filter::Prefix(_) => None,
+        }
+    }
+
     /// The name of the store of this filter.
     pub(super) fn store(&self, rule: &Filter) -> String {
         let cluster = self.prefix.trim_start_matches("cc.").trim_end_matches('.');
@@ -144,6 +158,20 @@ mod tests {
         for topic in odd {
             assert_eq!(subjects.of_topic(topic), "cc.main.odd", "{topic:?}");
         }
+    }
+
+    #[test]
+    fn a_part_of_what_is_stored_has_a_subject_that_its_topics_match() {
+        let (subjects, rule) = (Subjects::new("main"), filter("a.>"));
+        let part = |text| subjects.some_stored(&rule, &filter(text)).expect("a subject");
+        let own = subjects.of_stored(&rule, b"a.b");
+        let stem = own.strip_suffix("t.a.b").expect("a topic by the grammar");
+        assert_eq!(part("a.b"), own);
+        assert_eq!(part("a.*"), format!("{stem}t.a.*"));
+        assert_eq!(part("*.b.>"), format!("{stem}t.*.b.>"));
+        assert_eq!([part(">"), part("a.>")], [format!("{stem}>"), format!("{stem}>")]);
+        assert!(subjects.of_stored(&rule, b"a b").starts_with(stem), "it goes with all of the rule");
+        assert_eq!(subjects.some_stored(&rule, &Filter::prefix(b"a").unwrap()), None);
     }
 
     #[test]

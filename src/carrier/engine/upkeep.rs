@@ -1,20 +1,27 @@
 //! The stores of history while the broker runs: one that is deleted, or that could not be made as the broker started, is made when it is
-//! missed. Pure; owned by the engine's state.
+//! missed, and an operator may have some of it given up. Pure; owned by the engine's state.
 
 use corecast_executors::MonotonicNs;
 
-use super::making::Making;
+use super::clearing::Clearing;
+use super::making::{Making, bounds_of};
 use super::store_ask::StoreAnswer;
 use super::subject::Subjects;
 use super::{EngineOrder, StoredHistory};
 use crate::limits::ENGINE_SILENCE_MAX;
+use crate::topic::Filter;
 
-/// Questions of loading have lower numbers.
-const FIRST: u64 = 1 << 63;
+/// The numbers of questions begin behind these: those of making stores, and those of clearing them. Questions of loading have lower
+/// ones.
+const MAKING: u64 = 0b10 << 62;
+const CLEARING: u64 = 0b11 << 62;
 
 /// The upkeep of one broker's stores.
 pub(super) struct Upkeep {
     making: Making,
+    clearing: Clearing,
+    /// The number of the last question of clearing.
+    clears: u64,
     /// A store has refused something, and it is not known that all are there.
     is_needed: bool,
     /// The number of the last question.
@@ -30,8 +37,13 @@ impl Upkeep {
     pub(super) fn of(rules: &[StoredHistory], subjects: &Subjects) -> Upkeep {
         Upkeep {
             making: Making::of(rules, subjects),
+            clearing: Clearing::of(
+                rules.iter().map(|rule| bounds_of(rule, subjects)).collect(),
+                subjects.clone(),
+            ),
+            clears: CLEARING,
             is_needed: false,
-            asks: FIRST,
+            asks: MAKING,
             asked_at: None,
             trouble: None,
         }
@@ -48,15 +60,30 @@ impl Upkeep {
     /// Begins a connection: whatever was asked is not answered any more.
     pub(super) fn on_connected(&mut self) {
         (self.is_needed, self.asked_at) = (false, None);
+        self.clearing.on_connected();
+    }
+
+    /// Begins to give up what is stored: see [`Clearing::begin`].
+    pub(super) fn clear(&mut self, filter: &Filter, behind: u64, now: MonotonicNs) -> Result<(), String> {
+        self.clearing.begin(filter, behind, now)
+    }
+
+    /// Takes the outcome of that, once.
+    pub(super) fn take_cleared(&mut self) -> Option<Result<(), String>> {
+        self.clearing.take_outcome()
     }
 
     /// True if this is the number of a question of its own.
     pub(super) fn has_asked(number: u64) -> bool {
-        number > FIRST
+        number > MAKING
     }
 
-    /// Takes the next question, if there is one now.
-    pub(super) fn next_order(&mut self, now: MonotonicNs) -> Option<EngineOrder> {
+    /// Takes the next question, if there is one now; all before the number `stored` has reached the stores.
+    pub(super) fn next_order(&mut self, stored: u64, now: MonotonicNs) -> Option<EngineOrder> {
+        if let Some(ask) = self.clearing.next_ask(stored, now) {
+            self.clears += 1;
+            return Some(EngineOrder::Ask { number: self.clears, ask: Box::new(ask) });
+        }
         if !self.is_needed || self.asked_at.is_some() {
             return None;
         }
@@ -70,7 +97,10 @@ impl Upkeep {
     }
 
     /// Notes the answer to a question.
-    pub(super) fn on_answer(&mut self, number: u64, answer: Result<StoreAnswer, String>) {
+    pub(super) fn on_answer(&mut self, number: u64, answer: Result<StoreAnswer, String>, now: MonotonicNs) {
+        if number == self.clears {
+            return self.clearing.on_answer(answer, now);
+        }
         if self.asked_at.is_none() || number != self.asks {
             return;
         }
@@ -82,6 +112,7 @@ impl Upkeep {
 
     /// Time goes on: who does not answer is asked again once something more is refused.
     pub(super) fn on_tick(&mut self, now: MonotonicNs) {
+        self.clearing.on_tick(now);
         if self.asked_at.is_some_and(|asked_at| now.saturating_since(asked_at) > ENGINE_SILENCE_MAX) {
             self.asked_at = None;
             self.fail(format!("no answer within {ENGINE_SILENCE_MAX:?}"));
@@ -122,7 +153,7 @@ mod tests {
 
     /// The next question, as a letter and the filter of its store.
     fn ask(upkeep: &mut Upkeep) -> String {
-        let Some(EngineOrder::Ask { number, ask }) = upkeep.next_order(NOW) else { return String::new() };
+        let Some(EngineOrder::Ask { number, ask }) = upkeep.next_order(0, NOW) else { return String::new() };
         assert!(Upkeep::has_asked(number));
         match *ask {
             StoreAsk::Look(store) => format!("look {}", store.filter.text()),
@@ -132,7 +163,7 @@ mod tests {
     }
 
     fn answer(upkeep: &mut Upkeep, answer: Result<StoreAnswer, String>) {
-        upkeep.on_answer(upkeep.asks, answer);
+        upkeep.on_answer(upkeep.asks, answer, NOW);
     }
 
     #[test]
@@ -151,6 +182,26 @@ mod tests {
         assert_eq!(ask(&mut upkeep), "");
         upkeep.on_refused();
         assert_eq!(ask(&mut upkeep), "look a", "another time");
+    }
+
+    #[test]
+    fn stores_are_cleared_and_made_at_the_same_time() {
+        let mut upkeep = upkeep();
+        upkeep.on_refused();
+        assert_eq!(ask(&mut upkeep), "look a");
+        upkeep.clear(&Filter::parse("a").unwrap(), 0, NOW).unwrap();
+        for store in ["a", "b"] {
+            let Some(EngineOrder::Ask { number, ask }) = upkeep.next_order(0, NOW) else {
+                panic!("a question")
+            };
+            assert!(Upkeep::has_asked(number) && number >> 62 != upkeep.asks >> 62);
+            assert!(matches!(*ask, StoreAsk::Clear { store: of, .. } if of.filter.text() == store));
+            assert_eq!(upkeep.take_cleared(), None);
+            upkeep.on_answer(number, Ok(StoreAnswer::Cleared), NOW);
+        }
+        assert_eq!(upkeep.take_cleared(), Some(Ok(())));
+        answer(&mut upkeep, Ok(StoreAnswer::Fits));
+        assert_eq!(ask(&mut upkeep), "look b");
     }
 
     #[test]

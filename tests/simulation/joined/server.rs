@@ -184,7 +184,8 @@ impl Server {
         | StoreAsk::Make(store)
         | StoreAsk::Change(store, _)
         | StoreAsk::Read(store)
-        | StoreAsk::More { store, .. }) = ask;
+        | StoreAsk::More { store, .. }
+        | StoreAsk::Clear { store, .. }) = ask;
         let of_store = self.stored.iter().filter(|(subject, _)| matches(&store.subjects, subject));
         let payloads: Vec<Bytes> = of_store.map(|(_, payload)| payload.clone()).collect();
         let Line { answers, reader, .. } = &mut self.lines[broker];
@@ -210,6 +211,10 @@ impl Server {
                 if left(*reader) == 0 {
                     answers.push_back(FromStore::Answer(number, StoreAnswer::NoMore));
                 }
+            }
+            StoreAsk::Clear { subject, .. } => {
+                self.stored.retain(|(stored, _)| !matches(subject, stored));
+                answers.push_back(FromStore::Answer(number, StoreAnswer::Cleared));
             }
         }
     }

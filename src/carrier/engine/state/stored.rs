@@ -7,9 +7,11 @@ use super::super::loading::{Ended, Loaded, Loading};
 use super::super::store_ask::{StoreAnswer, StoreFacts};
 use super::super::stores::Settled;
 use super::super::upkeep::Upkeep;
+use super::super::view::EngineState;
 use super::Engine;
 use crate::carrier::link_item::LinkItem;
 use crate::limits::ENGINE_PEER_KEPT;
+use crate::topic::Filter;
 
 impl Engine {
     /// Takes a payload from a store.
@@ -38,7 +40,7 @@ impl Engine {
     /// Notes the answer to `EngineOrder::Ask`.
     pub fn on_ask_answer(&mut self, number: u64, answer: Result<StoreAnswer, String>) {
         if Upkeep::has_asked(number) {
-            self.upkeep.on_answer(number, answer);
+            self.upkeep.on_answer(number, answer, self.now);
         } else if let Some(loading) = &mut self.loading {
             loading.on_answer(number, answer, self.now);
         }
@@ -49,7 +51,10 @@ impl Engine {
     pub(super) fn next_store_order(&mut self) -> Option<EngineOrder> {
         let loads = |loading: &mut Box<Loading>| loading.next_order(self.now);
         let order = self.loading.as_mut().filter(|_| !self.near.is_backed_up()).and_then(loads);
-        order.or_else(|| self.upkeep.next_order(self.now)).or_else(|| self.departures.next_store(self.now))
+        let (stored, _) = self.departures.store_numbers();
+        order
+            .or_else(|| self.upkeep.next_order(stored, self.now))
+            .or_else(|| self.departures.next_store(self.now))
     }
 
     /// Time goes on: who does not answer is asked again.
@@ -76,6 +81,27 @@ impl Engine {
     /// Takes the way the stores could not be made again, as a sentence.
     pub fn take_store_trouble(&mut self) -> Option<String> {
         self.upkeep.take_trouble()
+    }
+
+    /// Begins to give up what is stored of the topics that this filter matches, and was said here before, or has come to the stores from
+    /// other brokers. [`Engine::take_cleared`] has the outcome.
+    ///
+    /// # Errors
+    /// The reason why not, as a sentence.
+    pub fn clear_stored(&mut self, filter: &Filter) -> Result<(), String> {
+        if self.state == EngineState::Away {
+            return Err("the engine is away".to_owned());
+        }
+        if self.loading.is_some() {
+            return Err("it is still being loaded: try again when the broker is ready".to_owned());
+        }
+        let (_, behind) = self.departures.store_numbers();
+        self.upkeep.clear(filter, behind, self.now)
+    }
+
+    /// Takes the outcome of that, once: `Err` has the reason why it is not done, as a sentence.
+    pub fn take_cleared(&mut self) -> Option<Result<(), String>> {
+        self.upkeep.take_cleared()
     }
 
     /// Ends loading when all is here: what has come live meanwhile follows.
