@@ -15,6 +15,8 @@ use super::census::Operations;
 #[cfg(feature = "nats")]
 use super::engine_view::EngineQuestions;
 use super::exposition::format_for;
+#[cfg(feature = "nats")]
+use super::history_page;
 use super::live_page;
 use super::page_body::{EventSeats, EventStream, PageBody, StreamPulse, response};
 use super::send_off::DrainRequest;
