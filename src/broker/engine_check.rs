@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 use super::config::BrokerConfig;
 use super::engine_config::EngineUrl;
-use super::nats::{Lost, NatsConnection, NatsLogin, NatsTrouble};
-use crate::carrier::EngineOrder;
+use super::engine_start::stored_history;
+use super::nats::{Lost, NatsConnection, NatsLogin, NatsTrouble, StoreNews};
+use crate::carrier::{EngineOrder, StoreAsk, StoreBounds, stores_of};
 use crate::error::{Error, Result};
 use crate::limits::ENGINE_ROUND_TRIP_MAX;
 
@@ -38,6 +39,8 @@ pub(crate) struct EngineFacts {
     pub(crate) echoes: bool,
     /// True if it lets in who shows nothing.
     pub(crate) lets_anybody_in: bool,
+    /// The reason why history cannot be stored there; `None` if it can, or is not to be.
+    pub(crate) no_history: Option<String>,
 }
 
 /// Round trips of one look.
@@ -54,14 +57,19 @@ pub(crate) fn check_engine(config: &BrokerConfig) -> Result<Vec<EngineReport>> {
         .enable_all()
         .build()
         .map_err(|e| Error::io("cannot start an async runtime", e))?;
+    let stores = stores_of(&config.engine_cluster, &stored_history(config));
     let reports = config.engine.iter().map(|server| {
-        let outcome = runtime.block_on(look_at(server, &login)).map_err(|Lost(why)| why);
+        let outcome = runtime.block_on(look_at(server, &login, &stores)).map_err(|Lost(why)| why);
         EngineReport { server: server.clone(), outcome }
     });
     Ok(reports.collect())
 }
 
-async fn look_at(server: &EngineUrl, login: &NatsLogin) -> std::result::Result<EngineFacts, Lost> {
+async fn look_at(
+    server: &EngineUrl,
+    login: &NatsLogin,
+    stores: &[StoreBounds],
+) -> std::result::Result<EngineFacts, Lost> {
     let mut connection = NatsConnection::open(server, login).await?;
     let facts = connection.facts().clone();
     // All that a broker subscribes to, and words to a broker that there is not. Nothing is published to a topic: some broker may
@@ -84,6 +92,10 @@ async fn look_at(server: &EngineUrl, login: &NatsLogin) -> std::result::Result<E
         times.push(began.elapsed());
     }
     times.sort_unstable();
+    let mut no_history = None;
+    for store in stores {
+        no_history = no_history.or(look_for(&mut connection, store).await?.err());
+    }
     let NatsTrouble { told, .. } = connection.take_trouble();
     drop(connection);
     let lets_anybody_in = match &login.credentials {
@@ -100,7 +112,32 @@ async fn look_at(server: &EngineUrl, login: &NatsLogin) -> std::result::Result<E
         refusal: told,
         echoes,
         lets_anybody_in,
+        no_history,
     })
+}
+
+/// Looks for a store, which need not be there yet: somebody has to answer.
+async fn look_for(
+    connection: &mut NatsConnection,
+    store: &StoreBounds,
+) -> std::result::Result<std::result::Result<(), String>, Lost> {
+    let mut order = Some(EngineOrder::Ask { number: 1, ask: Box::new(StoreAsk::Look(store.clone())) });
+    let until_answered = poll_fn(|cx| {
+        connection.poll_orders(cx, MonotonicNs::now(), || order.take())?;
+        connection.poll_messages(cx, |_| {})?;
+        connection.poll_events(cx)?;
+        let answer = connection.take_store_news().find_map(|news| match news {
+            StoreNews::Answer(_, answer) => Some(answer.map(|_| ())),
+            StoreNews::Payload(..) | StoreNews::Stored(..) => None,
+        });
+        answer.map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+    });
+    match timeout(ENGINE_ROUND_TRIP_MAX, until_answered).await {
+        Ok(answer) => answer,
+        Err(_) => Ok(Err(format!(
+            "JetStream does not answer within {ENGINE_ROUND_TRIP_MAX:?}, or the account of brokers may not publish to $JS.API.>"
+        ))),
+    }
 }
 
 /// Carries these orders out, and returns when the round trip with that number is answered.

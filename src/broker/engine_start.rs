@@ -137,7 +137,7 @@ impl JoinedEngine {
 }
 
 /// The rules of what is stored at the engine.
-fn stored_history(config: &BrokerConfig) -> Vec<StoredHistory> {
+pub(super) fn stored_history(config: &BrokerConfig) -> Vec<StoredHistory> {
     let rules = config.keep.iter().filter(|_| config.engine_history);
     let stored = |rule: &KeepRule| {
         let (age, of_each) = match rule.keep {

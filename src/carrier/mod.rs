@@ -53,7 +53,7 @@ pub(crate) use back_off::BackOff;
 pub(crate) use counted::Counted;
 pub use engine::{
     Engine, EngineConfig, EngineCounts, EngineOrder, EngineState, PeerView, StoreAnswer, StoreAsk,
-    StoreBounds, StoreFacts, StoredHistory, read_engine_payload,
+    StoreBounds, StoreFacts, StoredHistory, read_engine_payload, stores_of,
 };
 pub(crate) use given_up::give_up;
 pub use history_item::{

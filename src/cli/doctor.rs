@@ -26,6 +26,7 @@ Examples:
   corecast doctor --users users.toml --tls-cert server.pem     # their faults, and how long it is valid
   corecast doctor --zmtp-curve-key broker.key_secret           # who may read it, and the public key
   corecast doctor --engine nats://10.0.0.5:4222    # an engine: version, longest message, rights, round trip
+  corecast doctor --engine nats://10.0.0.5:4222 --engine-history     # whether history can be stored there, too
   corecast doctor --metrics 127.0.0.1:9680         # a running broker: its health, and what it leaves open
   corecast doctor -o json | jq '.[] | select(.level != \"ok\")'
 

@@ -30,6 +30,10 @@ pub(super) struct DoctorEngineArgs {
     #[arg(long, value_name = "FILE", requires = "engine")]
     engine_ca: Option<PathBuf>,
 
+    /// Check that history can be stored there, too: as for `corecast broker --engine-history`.
+    #[arg(long, requires = "engine")]
+    engine_history: bool,
+
     /// Maximum frame size that the brokers are to have: what the engine takes is compared with it.
     #[arg(long, value_name = "BYTES", default_value_t = Size(FRAME_BYTES_MAX_DEFAULT), requires = "engine")]
     frame_bytes_max: Size,
@@ -49,11 +53,15 @@ pub(super) fn engine_findings(
     }
     let credentials = args.engine_credentials.as_ref().map(EngineCredentials::read).transpose();
     let credentials = credentials.map_err(|error| error.at_field("engine_credentials"))?;
+    // The topics do not matter: it is enough that JetStream answers.
+    let rules = args.engine_history.then(|| ">=last".parse()).transpose()?;
     let config = BrokerConfig::default()
         .engine(args.engine.clone())
         .engine_cluster(args.engine_cluster.as_str())
         .engine_credentials(credentials)
-        .engine_ca(args.engine_ca.clone());
+        .engine_ca(args.engine_ca.clone())
+        .engine_history(args.engine_history)
+        .keep(Vec::from_iter(rules));
     findings_with(&config, args.frame_bytes_max.0)
 }
 
@@ -76,8 +84,16 @@ fn findings_of(report: &EngineReport, longest: usize) -> Vec<Finding> {
             return vec![finding(Level::Error, printable(why).to_string(), fix)];
         }
     };
-    let EngineFacts { name, version, payload_bytes_max, round_trip, refusal, echoes, lets_anybody_in } =
-        facts;
+    let EngineFacts {
+        name,
+        version,
+        payload_bytes_max,
+        round_trip,
+        refusal,
+        echoes,
+        lets_anybody_in,
+        no_history,
+    } = facts;
     let server = &report.server;
     let name = printable(name);
     let version = printable(version);
@@ -107,6 +123,13 @@ fn findings_of(report: &EngineReport, longest: usize) -> Vec<Finding> {
             "use another server: brokers drop what comes back, at twice the cost",
         ));
     }
+    if let Some(why) = no_history {
+        found.push(finding(
+            Level::Error,
+            format!("history cannot be stored there: {}", printable(why)),
+            "start it with JetStream (nats-server -js), and let the account of brokers use it and publish to $JS.API.>",
+        ));
+    }
     if *lets_anybody_in {
         found.push(finding(
             Level::Warning,
@@ -132,6 +155,7 @@ mod tests {
             refusal: None,
             echoes: false,
             lets_anybody_in: false,
+            no_history: None,
         };
         change(&mut facts);
         let server = "nats://a:1".parse().expect("an address");
@@ -147,6 +171,7 @@ mod tests {
         assert_eq!(report(|facts| facts.refusal = Some("no".to_owned())), [Level::Ok, Level::Error]);
         assert_eq!(report(|facts| facts.echoes = true), [Level::Ok, Level::Warning]);
         assert_eq!(report(|facts| facts.lets_anybody_in = true), [Level::Ok, Level::Warning]);
+        assert_eq!(report(|facts| facts.no_history = Some("no".to_owned())), [Level::Ok, Level::Error]);
         let server = "nats://a:1".parse().expect("an address");
         let found = findings_of(&EngineReport { server, outcome: Err("away".to_owned()) }, 0);
         assert_eq!(found[0].level, Level::Error);

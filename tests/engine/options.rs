@@ -188,6 +188,32 @@ fn the_doctor_and_the_list_of_peers_say_what_an_operator_wants_to_know() {
 }
 
 #[test]
+fn the_doctor_says_whether_history_can_be_stored() {
+    let _watchdog = watchdog::watch("the_doctor_says_whether_history_can_be_stored");
+    let (Some(with), Some(without)) = (NatsServer::with_jetstream(), NatsServer::start()) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("broker.toml");
+    let doctor = |args: &[&str]| {
+        let args = [&["doctor", "--jitter", "0"], args].concat();
+        let output = corecast().args(args).stdin(Stdio::null()).output().expect("the command can be started");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let wrong = "history cannot be stored there";
+    for (server, is_there) in [(&with, true), (&without, false)] {
+        let (_, found) = doctor(&["--engine", &server.url()]);
+        assert!(found.contains("median") && !found.contains(wrong), "nobody has asked for it: {found}");
+        let (code, found) = doctor(&["--engine", &server.url(), "--engine-history"]);
+        assert_eq!(found.contains(wrong), !is_there, "{found}");
+        assert!(is_there || code == Some(1), "{found}");
+        let text = format!("engine = \"{}\"\nengine-history = true\nkeep = \"a=last\"\n", server.url());
+        fs::write(&config, text).expect("written");
+        let (_, found) = doctor(&["--config", &config.display().to_string()]);
+        assert_eq!(found.contains(wrong), !is_there, "{found}");
+        assert!(found.contains("median"), "{found}");
+    }
+}
+
+#[test]
 fn the_doctor_names_a_right_that_is_missing() {
     let _watchdog = watchdog::watch("the_doctor_names_a_right_that_is_missing");
     let lines = "authorization { users = [ { user: \"broker\", password: \"sesame\", permissions: {

@@ -23,6 +23,12 @@ pub(super) struct Making {
     step: Step,
 }
 
+/// The stores of these rules in a cluster, whose name is checked: one for each.
+pub fn stores_of(cluster: &str, rules: &[StoredHistory]) -> Vec<StoreBounds> {
+    let subjects = Subjects::new(cluster);
+    rules.iter().map(|rule| bounds_of(rule, &subjects)).collect()
+}
+
 /// The store of a rule.
 pub(super) fn bounds_of(rule: &StoredHistory, subjects: &Subjects) -> StoreBounds {
     StoreBounds {

@@ -63,6 +63,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use making::stores_of;
 pub use state::Engine;
 pub use store_ask::{StoreAnswer, StoreAsk, StoreBounds, StoreFacts};
 pub use view::{EngineState, PeerView};
