@@ -356,6 +356,7 @@ impl BrokerConfig {
         Ok(ShardConfig {
             shards,
             carriers: usize::from(!self.engine.is_empty()),
+            carriers_meet: true,
             carriers_store: self.engine_history,
             bounds: QueueBounds { bytes_max: self.egress_bytes_max, frames_max: self.egress_frames_max },
             frame_bytes_max: self.frame_bytes_max,

@@ -28,7 +28,7 @@ use super::jetstream;
 use crate::carrier::{EngineOrder, StoreAnswer, StoreAsk, StoreFacts};
 use crate::limits::{
     ENGINE_COMMANDS_MAX, ENGINE_CONNECT_MAX, ENGINE_EVENTS_MAX, ENGINE_INBOX_MAX, ENGINE_PING_PERIOD,
-    ENGINE_ROUND_TRIP_MAX, ENGINE_SERVERS_MAX, ENGINE_SUBSCRIPTIONS_MAX,
+    ENGINE_ROUND_TRIP_MAX, ENGINE_SERVERS_MAX, ENGINE_SUBSCRIPTIONS_MAX, ENGINE_TICK,
 };
 use crate::transport::TlsClient;
 
@@ -107,9 +107,12 @@ enum Doing {
 
 type DoneBox<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A connection.
+/// A connection: two of them, since a server does not send back what a connection has said itself, nor says that nobody has heard
+/// it where anybody listens to all subjects.
 pub(super) struct NatsConnection {
     client: Client,
+    /// Hears what this broker says to itself, by which it knows that the server takes what it says.
+    ear: Client,
     facts: ServerFacts,
     subscriptions: Slab<Subscribed>,
     /// The place of each, by its number.
@@ -118,8 +121,9 @@ pub(super) struct NatsConnection {
     rung: mpsc::Receiver<usize>,
     overflow: Arc<AtomicBool>,
     events: mpsc::Receiver<Event>,
+    ear_events: mpsc::Receiver<Event>,
     doing: Option<Doing>,
-    /// The subject that nobody subscribes to, and the one of answers, without its last level.
+    /// The subjects of round trips, and of answers about stores, without their last level.
     echo: String,
     answers: String,
     /// Round trips that are not answered, with their times.
@@ -161,30 +165,40 @@ impl NatsConnection {
     /// # Errors
     /// The reason, as a sentence.
     pub(super) async fn open(server: &EngineUrl, login: &NatsLogin) -> Result<NatsConnection, Lost> {
-        let (client, events) = connect(server, login).await?;
+        let (client, events) = connect(server, login, Role::Voice).await?;
+        let (ear, ear_events) = connect(server, login, Role::Ear).await?;
         let (bells, rung) = mpsc::channel(ENGINE_SUBSCRIPTIONS_MAX);
-        let echo = format!("{}.echo", login.root);
+        let echo = format!("{}.echo.{:016x}.", login.root, login.start);
         let answers = format!("{}.r.{:016x}.", login.root, login.start);
         let lost = |why: String| Lost(format!("{server}: {why}"));
-        let mut stream = client.subscribe(format!("{answers}*")).await.map_err(|e| lost(super::chain(&e)))?;
-        let asked_at = MonotonicNs::now();
-        client
-            .publish_with_reply(echo.clone(), format!("{answers}0"), Bytes::new())
-            .await
-            .map_err(|e| lost(super::chain(&e)))?;
-        match timeout(ENGINE_ROUND_TRIP_MAX, stream.next()).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return Err(lost("the connection was lost".to_owned())),
+        let stream = client.subscribe(format!("{answers}*")).await.map_err(|e| lost(super::chain(&e)))?;
+        let mut echoes = ear.subscribe(format!("{echo}*")).await.map_err(|e| lost(super::chain(&e)))?;
+        let mut asked_at = MonotonicNs::now();
+        // Two servers of a cluster may have the two, and take a moment to tell one another of the subscription.
+        let first = async {
+            loop {
+                asked_at = MonotonicNs::now();
+                client.publish(format!("{echo}0"), Bytes::new()).await.map_err(|e| lost(super::chain(&e)))?;
+                match timeout(ENGINE_TICK, echoes.next()).await {
+                    Ok(Some(_)) => return Ok(()),
+                    Ok(None) => return Err(lost("the connection was lost".to_owned())),
+                    Err(_) => {}
+                }
+            }
+        };
+        match timeout(ENGINE_ROUND_TRIP_MAX, first).await {
+            Ok(done) => done?,
             Err(_) => {
                 return Err(lost(format!(
                     "it takes connections and does not answer within {ENGINE_ROUND_TRIP_MAX:?}, or the rights of its account do \
-                     not let this broker publish to {echo} and subscribe to {answers}*"
+                     not let this broker publish and subscribe to {echo}*"
                 )));
             }
         }
         let facts = facts_of(server, &client, MonotonicNs::now().saturating_since(asked_at));
         let mut connection = NatsConnection {
             client,
+            ear,
             facts,
             subscriptions: Slab::new(),
             places: AHashMap::new(),
@@ -192,6 +206,7 @@ impl NatsConnection {
             rung,
             overflow: Arc::default(),
             events,
+            ear_events,
             doing: None,
             echo,
             answers,
@@ -203,6 +218,7 @@ impl NatsConnection {
             trouble: NatsTrouble::default(),
         };
         connection.file(None, stream);
+        connection.file(None, echoes);
         Ok(connection)
     }
 
@@ -250,7 +266,7 @@ impl NatsConnection {
                     Poll::Pending => break false,
                     Poll::Ready(None) => break true,
                     Poll::Ready(Some(message)) if subscribed.number.is_none() => {
-                        match answer_of(&message, &self.answers) {
+                        match round_trip_of(&message, &self.echo) {
                             Some(number) => self.answered.push_back(number),
                             None => self.news.extend(news_of(message, &self.answers, &mut self.questions)),
                         }
@@ -335,8 +351,7 @@ impl NatsConnection {
                     self.publish(subject, Some(format!("{}{ASKED}{number}", self.answers)), payload)?;
                 }
                 EngineOrder::RoundTrip { number } => {
-                    let reply = format!("{}{number}", self.answers);
-                    self.publish(self.echo.clone(), Some(reply), Bytes::new())?;
+                    self.publish(format!("{}{number}", self.echo), None, Bytes::new())?;
                     self.asked.push_back((number, now));
                 }
                 EngineOrder::Subscribe { number, subject } => {
@@ -409,16 +424,18 @@ impl NatsConnection {
     /// # Errors
     /// The connection is lost.
     pub(super) fn poll_events(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
-        while let Poll::Ready(event) = self.events.poll_recv(cx) {
-            match event {
-                None | Some(Event::Closed | Event::Disconnected) => return Err(lost()),
-                Some(Event::SlowConsumer(_)) => self.trouble.overflows += 1,
-                Some(Event::ServerError(error)) => self.trouble.told = Some(error.to_string()),
-                Some(Event::ClientError(error)) => self.trouble.told = Some(error.to_string()),
-                Some(Event::LameDuckMode) => {
-                    return Err(Lost("the server is about to stop, and says so".to_owned()));
+        for events in [&mut self.events, &mut self.ear_events] {
+            while let Poll::Ready(event) = events.poll_recv(cx) {
+                match event {
+                    None | Some(Event::Closed | Event::Disconnected) => return Err(lost()),
+                    Some(Event::SlowConsumer(_)) => self.trouble.overflows += 1,
+                    Some(Event::ServerError(error)) => self.trouble.told = Some(error.to_string()),
+                    Some(Event::ClientError(error)) => self.trouble.told = Some(error.to_string()),
+                    Some(Event::LameDuckMode) => {
+                        return Err(Lost("the server is about to stop, and says so".to_owned()));
+                    }
+                    Some(Event::Connected | Event::Draining) => {}
                 }
-                Some(Event::Connected | Event::Draining) => {}
             }
         }
         Ok(())
@@ -429,7 +446,8 @@ impl NatsConnection {
     /// # Errors
     /// A round trip takes too long, or the connection is lost.
     pub(super) fn on_tick(&self, now: MonotonicNs) -> Result<(), Lost> {
-        if self.client.connection_state() != async_nats::connection::State::Connected {
+        let is_up = |client: &Client| client.connection_state() == async_nats::connection::State::Connected;
+        if !is_up(&self.client) || !is_up(&self.ear) {
             return Err(lost());
         }
         match self.asked.front() {
@@ -445,9 +463,9 @@ fn lost() -> Lost {
     Lost("the connection was lost".to_owned())
 }
 
-/// The number of the round trip that a message answers. Anybody may publish there, so that it may be none.
-fn answer_of(message: &Message, answers: &str) -> Option<u64> {
-    message.subject.as_str().strip_prefix(answers)?.parse().ok()
+/// The number of the round trip that a message ends. Anybody may publish there, so that it may be none.
+fn round_trip_of(message: &Message, echo: &str) -> Option<u64> {
+    message.subject.as_str().strip_prefix(echo)?.parse().ok()
 }
 
 /// The first letters of answers about stores: to payloads, and to questions.
@@ -481,12 +499,28 @@ fn news_of(
     ))
 }
 
+/// The use of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Everything is said there, and heard.
+    Voice,
+    /// It hears what the other says to itself.
+    Ear,
+}
+
 /// Connects to a server, in one attempt.
-async fn connect(server: &EngineUrl, login: &NatsLogin) -> Result<(Client, mpsc::Receiver<Event>), Lost> {
+async fn connect(
+    server: &EngineUrl,
+    login: &NatsLogin,
+    role: Role,
+) -> Result<(Client, mpsc::Receiver<Event>), Lost> {
     let lost = |why: String| Lost(format!("{server}: {why}"));
     let (told, events) = mpsc::channel(ENGINE_EVENTS_MAX);
     let mut options = ConnectOptions::new()
-        .name(&login.name)
+        .name(match role {
+            Role::Voice => login.name.clone(),
+            Role::Ear => format!("{} (round trips)", login.name),
+        })
         .no_echo()
         .ping_interval(ENGINE_PING_PERIOD)
         .connection_timeout(ENGINE_CONNECT_MAX)

@@ -26,7 +26,7 @@ use crate::topic::Filter;
 pub(super) async fn history(operations: &Operations, query: Option<&str>) -> Answered {
     let query = Query::parse(query, &["filter", "limit", "after"])?;
     let most = query.number("limit", (1, API_ROWS_MAX), API_ROWS_DEFAULT)?;
-    let filter = query.get("filter").map_or_else(|| Filter::prefix(b""), Filter::parse);
+    let filter = query.get("filter").map_or_else(|| Ok(Filter::everything()), Filter::parse);
     let filter = filter.map_err(|e| QueryFault(e.to_string()))?;
     let behind = query.get("after").map(place_of).transpose()?;
     let question = Arc::new(HistoryQuestion { filter, behind, most });

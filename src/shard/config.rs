@@ -32,6 +32,9 @@ pub struct ShardConfig {
     pub overflow: OverflowPolicy,
     /// Carriers of the broker: neighbours of each shard, behind the last of the shards.
     pub carriers: usize,
+    /// They join others, of whom nothing is known yet: everything goes there from the first message on, until they say that it need
+    /// not.
+    pub carriers_meet: bool,
     /// They store what the rules of history keep: it goes there from the first message on, whoever wants it.
     pub carriers_store: bool,
     /// Settings that clients are told.
@@ -93,6 +96,7 @@ impl Default for ShardConfig {
         ShardConfig {
             shards: 1,
             carriers: 0,
+            carriers_meet: false,
             carriers_store: false,
             bounds: QueueBounds::default(),
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,

@@ -32,6 +32,8 @@ pub(super) struct Membership {
     fanout: Fanout,
     /// Filters of sessions with very many of them that have left.
     withdrawals: Withdrawals,
+    /// Carriers that everything goes to, since they do not know yet who wants what behind them.
+    unmet: Vec<Neighbour>,
 }
 
 impl Membership {
@@ -55,7 +57,9 @@ impl Membership {
         (from, filter, wanted): (Neighbour, &Filter, bool),
     ) {
         base.turn.spend(FILING_STEPS);
-        if wanted {
+        if !wanted && self.has_met(from, filter) {
+            self.fanout.unfile(filter, Target::Neighbour(from));
+        } else if wanted {
             self.fanout.file(filter, Target::Neighbour(from));
             demand.add(base, filter, Told::Publishers);
         } else {
@@ -64,17 +68,25 @@ impl Membership {
         }
     }
 
-    /// All that carriers store goes to them, from the first message on.
-    pub(super) fn file_stored(&mut self, base: &mut Base, demand: &mut Demand) {
-        if !base.config.carriers_store {
-            return;
-        }
-        let filters: Vec<Filter> =
-            base.config.retention.rules().iter().map(|rule| rule.filter.clone()).collect();
+    /// Has go to carriers, from the first message on, all that they store, and everything until they have met the others: nobody has
+    /// asked for that, so ZeroMQ publishers are not told.
+    pub(super) fn file_carriers(&mut self, base: &mut Base, demand: &mut Demand) {
+        let stored = base.config.retention.rules().iter().filter(|_| base.config.carriers_store);
+        let stored: Vec<Filter> = stored.map(|rule| rule.filter.clone()).collect();
         let carriers: Vec<Neighbour> = base.links.carriers().collect();
         for carrier in carriers {
-            filters.iter().for_each(|filter| self.on_interest(base, demand, (carrier, filter, true)));
+            stored.iter().for_each(|filter| self.on_interest(base, demand, (carrier, filter, true)));
+            if base.config.carriers_meet {
+                self.fanout.file(&Filter::everything(), Target::Neighbour(carrier));
+                self.unmet.push(carrier);
+            }
         }
+    }
+
+    /// True if a carrier says by this filter that it has met the others.
+    fn has_met(&mut self, carrier: Neighbour, filter: &Filter) -> bool {
+        let unmet = self.unmet.iter().position(|unmet| *unmet == carrier && *filter == Filter::everything());
+        unmet.map(|at| self.unmet.swap_remove(at)).is_some()
     }
 
     /// True if filters of sessions that have left are still to be withdrawn.

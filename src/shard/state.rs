@@ -101,7 +101,7 @@ impl Shard {
             judgement: Judgement::default(),
             base: Base::new(id, config, now),
         };
-        shard.membership.file_stored(&mut shard.base, &mut shard.demand);
+        shard.membership.file_carriers(&mut shard.base, &mut shard.demand);
         shard
     }
 

@@ -106,6 +106,11 @@ impl Filter {
         Ok(Filter::Prefix(Prefix(Bytes::copy_from_slice(bytes))))
     }
 
+    /// The filter that every topic matches, whatever its bytes.
+    pub(crate) fn everything() -> Self {
+        Filter::Prefix(Prefix(Bytes::new()))
+    }
+
     /// A filter from a frame; the bytes are copied.
     ///
     /// # Errors

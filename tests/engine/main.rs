@@ -15,6 +15,7 @@ mod delivery;
 mod direct;
 mod history;
 mod joined;
+mod meeting;
 mod nats_server;
 mod notices;
 #[path = "../one_thread/mod.rs"]

@@ -178,16 +178,17 @@ impl WayOut {
         let crossing_bytes_max =
             ENGINE_CROSSING_BYTES_MAX.min(self.payload_bytes_max.saturating_sub(ENGINE_HEAD_BYTES));
         let mut stretch = Stretch::default();
-        let mut at = 0;
+        let (mut at, mut most) = (0, 0);
         for (frame_bytes, frame) in splitter::frames(bytes) {
             let topic = frame.routed_topic().unwrap_or_default();
             // One that is too long is counted with others that begin like it, but does not cross with a topic by the grammar.
             let (topic, is_long) = (route_key(topic), topic.len() > TOPIC_BYTES_MAX);
             let length = stretch.end - stretch.start;
-            let goes_on = (stretch.topic, stretch.is_long) == (topic, is_long)
-                && length + frame_bytes.len() <= crossing_bytes_max;
+            let goes_on =
+                (stretch.topic, stretch.is_long) == (topic, is_long) && length + frame_bytes.len() <= most;
             if !goes_on {
                 self.cross(bytes, &stretch, said, ended);
+                most = crossing_bytes_max.min(self.stores.crossing_bytes_max(topic));
                 stretch = Stretch { topic, is_long, start: at, ..Stretch::default() };
             }
             at += frame_bytes.len();
@@ -413,9 +414,12 @@ struct Stretch<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::StoredHistory;
     use super::*;
     use crate::fanout::Spans;
-    use crate::wire::{encode, split};
+    use crate::wire::{encode, encode_to_vec, split};
 
     const NOW: MonotonicNs = MonotonicNs(1);
     const BY: (ShardId, SessionId) = (ShardId(0), SessionId { slot: 1, generation: 1 });
@@ -511,6 +515,27 @@ mod tests {
             assert_eq!(told(&way), place(1, 5), "if nothing follows, its word tells");
             assert!(offer(&mut way, &message(5)).is_empty());
             assert_eq!(leave(&mut way), Some((place(1, 5), 1)));
+        }
+    }
+
+    #[test]
+    fn a_store_has_room_for_several_crossings_however_small_it_is() {
+        let rule = |bytes| StoredHistory {
+            filter: Filter::parse("a").unwrap(),
+            age: Duration::from_secs(60),
+            bytes,
+            of_each: None,
+            is_confirmed: true,
+        };
+        for (bytes, wanted) in [(1 << 20, 1), (64 << 10, 2), (1600, 64)] {
+            let mut way = WayOut::new(7, Subjects::new("c"), (None, 1 << 20), Stores::of(&[rule(bytes)]));
+            let frames: Vec<u8> = (1..=64).flat_map(|of| encode_to_vec(&message(of))).collect();
+            let bytes = Bytes::from(frames);
+            let mut spans = Vec::new();
+            assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
+            way.offer(&Batch { bytes, spans: Spans::Native(spans.into()) }, BY, NOW);
+            let stored = std::iter::from_fn(|| way.next_store(NOW)).count();
+            assert_eq!((stored, way.store_counts().unstored), (wanted, 0));
         }
     }
 

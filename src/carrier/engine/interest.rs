@@ -46,11 +46,6 @@ impl OwnInterest {
     }
 }
 
-/// The filter of everything, odd topics among it.
-fn all() -> Filter {
-    Filter::prefix(b"").expect("it is short")
-}
-
 impl OwnInterest {
     /// Notes a change. Returns what to do at the engine, before the others are told.
     pub(super) fn change(
@@ -75,7 +70,7 @@ impl OwnInterest {
         let mut orders = self.tell((filter, true), change, subjects);
         if self.wanted.len() > self.bounds.0 || self.wanted.wild() > self.bounds.1 {
             self.everything = Some(change);
-            orders.extend(self.tell((all(), true), change, subjects));
+            orders.extend(self.tell((Filter::everything(), true), change, subjects));
         }
         orders
     }
@@ -103,7 +98,7 @@ impl OwnInterest {
             self.wanted.insert(filter.clone(), WantedFilter { since, is_told: true });
             orders.extend(self.tell((filter, true), change, subjects));
         }
-        orders.extend(self.tell((all(), false), change, subjects));
+        orders.extend(self.tell((Filter::everything(), false), change, subjects));
         orders
     }
 
@@ -115,7 +110,8 @@ impl OwnInterest {
     ) -> Vec<EngineOrder> {
         let wide = widen(&filter);
         // Everything may be wanted for two reasons.
-        let stays = filter == all() && (self.everything.is_some() || self.wanted.contains(&filter));
+        let stays =
+            filter == Filter::everything() && (self.everything.is_some() || self.wanted.contains(&filter));
         if wanted || !stays {
             self.untold.push_back((change, filter, wanted));
         }
@@ -170,7 +166,7 @@ impl OwnInterest {
     /// The words of the whole list, for one broker. Changes that nobody was told yet are told to it once more.
     pub(super) fn restated(&self) -> Vec<EngineWord> {
         let told = self.wanted.iter().filter(|(_, wanted)| wanted.is_told).map(|(filter, _)| filter);
-        let filters: Vec<Filter> = told.chain(self.everything.map(|_| all())).collect();
+        let filters: Vec<Filter> = told.chain(self.everything.map(|_| Filter::everything())).collect();
         let (mut parts, mut rest) = (Vec::new(), &filters[..]);
         loop {
             let fit = fitting(rest.iter().map(|filter| filter.as_bytes().len())).min(rest.len());
@@ -262,7 +258,7 @@ mod tests {
             act(&mut interest, &n.to_string(), true);
         }
         assert!(!interest.is_of_everything());
-        assert_eq!(act(&mut interest, "4", true), format!("+4 +{}", all().text()));
+        assert_eq!(act(&mut interest, "4", true), format!("+4 +{}", Filter::everything().text()));
         assert!(interest.is_of_everything());
         assert_eq!(act(&mut interest, "5", true), "", "everything is wanted");
         assert_eq!(interest.footing(b"5", (5, 0)), Footing::Answered);
@@ -274,7 +270,7 @@ mod tests {
         }
         assert!(interest.is_of_everything());
         let told = act(&mut interest, "3", false);
-        assert_eq!(told, format!("-3 +5 -{}", all().text()), "what replaces it comes first");
+        assert_eq!(told, format!("-3 +5 -{}", Filter::everything().text()), "what replaces it comes first");
         assert!(!interest.is_of_everything());
         assert_eq!(interest.footing(b"5", (6, 0)), Footing::Answered, "it was wanted all the time");
         assert_eq!(interest.footing(b"5", (4, 5)), Footing::Confirmed);

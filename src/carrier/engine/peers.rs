@@ -260,6 +260,21 @@ impl Peers {
         self.by_start.values().any(|peer| peer.is_awaited)
     }
 
+    /// Counts a broker that is not known, and may want everything. True: nobody else does.
+    pub(super) fn expect_any(&mut self) -> bool {
+        self.wanted.add(&Filter::everything(), Filter::clone)
+    }
+
+    /// Counts it no longer. True: nobody else wants everything.
+    pub(super) fn expect_none(&mut self) -> bool {
+        self.wanted.remove(&Filter::everything())
+    }
+
+    /// True if all that are there have said what they want.
+    pub(super) fn are_known(&self) -> bool {
+        self.by_start.values().filter(|peer| peer.is_here).all(|peer| peer.have > 0 && peer.name.is_some())
+    }
+
     /// Changes of the interest here by which all brokers route that are there; `None`: there are none.
     pub(super) fn confirmed(&self) -> Option<u64> {
         let here = self.by_start.values().filter(|peer| peer.is_here && peer.name.is_some());

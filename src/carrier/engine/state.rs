@@ -24,10 +24,11 @@ use super::{EngineConfig, EngineOrder};
 use crate::carrier::link_item::{LinkItem, Owed};
 use crate::carrier::near::{Near, Word};
 use crate::ids::ShardId;
-use crate::limits::{ENGINE_BEAT, ENGINE_RETURN_MAX, ENGINE_SETTLE, ENGINE_TICK, TEXT_BYTES_MAX};
+use crate::limits::{ENGINE_BEAT, ENGINE_TICK, TEXT_BYTES_MAX};
 use crate::topic::{Filter, FilterSet};
 
 mod figures;
+mod meeting;
 mod stored;
 
 /// An answer that waits until shards route by what it answers.
@@ -57,7 +58,10 @@ pub struct Engine {
     /// Up to this time brokers are known by it alone.
     strangers_until: Option<MonotonicNs>,
     subjects: Subjects,
+    begun_at: MonotonicNs,
     connected_at: Option<MonotonicNs>,
+    /// True once it is known which brokers there are, and what they want.
+    has_met: bool,
     state: EngineState,
     now: MonotonicNs,
     next_beat: MonotonicNs,
@@ -95,7 +99,9 @@ impl Engine {
             upkeep: Upkeep::of(&config.stores, &subjects),
             strangers_until: None,
             subjects,
+            begun_at: now,
             connected_at: None,
+            has_met: false,
             state: EngineState::Away,
             now,
             next_beat: now,
@@ -106,6 +112,7 @@ impl Engine {
             junk: 0,
             config,
         };
+        engine.expect_others();
         for filter in engine.config.keep.clone() {
             if engine.near.keep(&filter) {
                 engine.on_interest(filter, true);
@@ -504,13 +511,6 @@ impl Engine {
         }
     }
 
-    /// Lets messages leave once all brokers are back that were there before.
-    fn settle(&mut self) {
-        let Some(connected_at) = self.connected_at else { return };
-        let waits = self.peers.awaits_any() && self.now < connected_at + ENGINE_RETURN_MAX;
-        self.state = if waits { EngineState::Returning } else { EngineState::Connected };
-    }
-
     /// Does what any event may have made possible.
     fn go_on(&mut self) {
         self.load();
@@ -523,24 +523,11 @@ impl Engine {
         }
     }
 
-    /// Confirms subscriptions to shards. Nobody waits for an engine that is away, nor for brokers that are silent.
-    fn confirm(&mut self) {
-        let all = self.near.changes();
-        let known = match self.connected_at {
-            None => all,
-            // Who is there is not known yet.
-            Some(connected_at) if self.now < connected_at + ENGINE_SETTLE => return,
-            Some(_) => self.peers.confirmed().unwrap_or(all),
-        };
-        match &mut self.loading {
-            None => self.near.far_saw(known),
-            // Nobody begins to hear before it is here.
-            Some(loading) if self.connected_at.is_some() && known >= all => loading.on_in_force(),
-            Some(_) => {}
-        }
-    }
-
     fn owed(&self) -> Owed {
+        if self.state == EngineState::Away && !self.has_met {
+            // Nobody is known to want it.
+            return Owed::default();
+        }
         let (messages, bytes) = self.departures.unconfirmed();
         Owed {
             messages: self.departures.waiting_messages() + messages,

@@ -23,6 +23,9 @@ use crate::topic::Filter;
 /// a record of some 30 bytes.
 const RECORD_BYTES: usize = 64;
 
+/// Crossings for which there is room in every store, if their messages are not longer: it gives them up one by one.
+const CROSSINGS_MIN: u64 = 16;
+
 /// A rule whose topics are stored.
 #[derive(Clone, Debug)]
 struct StoredRule {
@@ -143,6 +146,12 @@ impl Stores {
     /// The place of the rule of a topic.
     pub(super) fn rule_of(&self, topic: &[u8]) -> Option<usize> {
         self.rules.iter().position(|rule| rule.filter.matches(topic))
+    }
+
+    /// The bytes that crossings of a topic should have at the most, so that its store has room for several.
+    pub(super) fn crossing_bytes_max(&self, topic: &[u8]) -> usize {
+        let rule = self.rule_of(topic).map(|rule| self.rules[rule].bytes_max / CROSSINGS_MIN);
+        rule.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     fn end(&self) -> u64 {

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::auth::Identity;
+use crate::carrier::LinkItem;
 use crate::fanout::OverflowPolicy;
 use crate::ids::ShardId;
 use crate::limits::GROUP_FILTERS_MAX;
+use crate::shard::config::ShardConfig;
 use crate::shard::door::Door;
 use crate::shard::rig::{Rig, message, subscribe, unsubscribe};
 use crate::shard::state::Shard;
@@ -185,4 +187,34 @@ fn changes_of_interest_that_wait_hold_who_makes_more() {
     let answers = std::iter::from_fn(|| rig.shards[1].links_mut().next(ShardId(0))).count();
     assert_eq!(answers, 1);
     assert!(!rig.shards[0].sessions().is_held(session));
+}
+
+#[test]
+fn everything_goes_to_a_carrier_until_it_has_met_the_others() {
+    let config = ShardConfig { carriers: 1, carriers_meet: true, ..ShardConfig::default() };
+    let mut rig = Rig::new(&config);
+    let publisher = rig.open(0, OverflowPolicy::DropOldest);
+    let carrier = Neighbour(1);
+    let batches = |rig: &mut Rig| {
+        let items = std::iter::from_fn(|| rig.shards[0].links_mut().next(carrier));
+        items.filter(|item| matches!(item, LinkItem::Batch { .. })).count()
+    };
+    let interest = |seq, filter: Filter, wanted| LinkItem::Interest { seq, filter, wanted };
+    let everything = Filter::everything();
+    rig.say(0, publisher, &[message("a", 1)]);
+    assert_eq!(batches(&mut rig), 1);
+    // Somebody behind it wants a, and then it has met them all.
+    rig.shards[0].on_link(carrier, interest(1, Filter::parse("a").unwrap(), true));
+    rig.shards[0].on_link(carrier, interest(2, everything.clone(), false));
+    rig.say(0, publisher, &[message("b", 2)]);
+    assert_eq!(batches(&mut rig), 0);
+    rig.say(0, publisher, &[message("a", 3)]);
+    assert_eq!(batches(&mut rig), 1);
+    // Whoever wants everything later is told, and told off, as of any filter.
+    for (seq, wanted) in [(3, true), (4, false)] {
+        rig.shards[0].on_link(carrier, interest(seq, everything.clone(), wanted));
+        rig.say(0, publisher, &[message("b", seq + 1)]);
+        assert_eq!(batches(&mut rig), usize::from(wanted));
+    }
+    rig.shards[0].audit();
 }

@@ -221,6 +221,7 @@ fn build(
     (now, engine_now): (MonotonicNs, MonotonicNs),
 ) -> House<Engine> {
     let config = ShardConfig {
+        carriers_meet: true,
         carriers_store: setting.stores,
         shards: setting.shards[side],
         bounds: setting.client_bounds,

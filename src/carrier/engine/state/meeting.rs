@@ -1,0 +1,62 @@
+//! The part of the engine that has to do with who is there: the first meeting of the other brokers, their return, and the answers that
+//! subscribers wait for.
+
+use super::super::view::EngineState;
+use super::Engine;
+use crate::limits::{ENGINE_RETURN_MAX, ENGINE_SETTLE};
+use crate::topic::Filter;
+
+impl Engine {
+    /// Begins without knowing anybody: until it has met the others, they may want everything, and shards send it here without being
+    /// told.
+    pub(super) fn expect_others(&mut self) {
+        if self.peers.expect_any() {
+            self.departures.want(&Filter::everything(), true);
+        }
+    }
+
+    /// Lets messages leave once all brokers are known that are there on the first connection, or are back that were there before.
+    pub(super) fn settle(&mut self) {
+        let Some(connected_at) = self.connected_at else { return };
+        if !self.has_met {
+            // Brokers that were without their server may take as long as this one has to find it again.
+            let is_prompt = connected_at < self.begun_at + ENGINE_SETTLE;
+            let soonest = connected_at + if is_prompt { ENGINE_SETTLE } else { ENGINE_RETURN_MAX };
+            let is_late = self.now >= connected_at + ENGINE_RETURN_MAX;
+            if self.now >= soonest && (is_late || self.peers.are_known()) {
+                self.meet_first();
+            }
+        }
+        let waits = !self.has_met || self.peers.awaits_any() && self.now < connected_at + ENGINE_RETURN_MAX;
+        self.state = if waits { EngineState::Returning } else { EngineState::Connected };
+    }
+
+    /// From now on messages cross that somebody has asked for.
+    fn meet_first(&mut self) {
+        self.has_met = true;
+        let everything = Filter::everything();
+        self.near.far_wants(&everything, false);
+        if self.peers.expect_none() {
+            self.departures.want(&everything, false);
+        } else {
+            self.near.far_wants(&everything, true);
+        }
+    }
+
+    /// Confirms subscriptions to shards. Nobody waits for an engine that is away, nor for brokers that are silent.
+    pub(super) fn confirm(&mut self) {
+        let all = self.near.changes();
+        let known = match self.connected_at {
+            None => all,
+            // Who is there is not known yet.
+            Some(connected_at) if self.now < connected_at + ENGINE_SETTLE => return,
+            Some(_) => self.peers.confirmed().unwrap_or(all),
+        };
+        match &mut self.loading {
+            None => self.near.far_saw(known),
+            // Nobody begins to hear before it is here.
+            Some(loading) if self.connected_at.is_some() && known >= all => loading.on_in_force(),
+            Some(_) => {}
+        }
+    }
+}
