@@ -168,8 +168,8 @@ impl NatsConnection {
         let (client, events) = connect(server, login, Role::Voice).await?;
         let (ear, ear_events) = connect(server, login, Role::Ear).await?;
         let (bells, rung) = mpsc::channel(ENGINE_SUBSCRIPTIONS_MAX);
-        let echo = format!("{}.echo.{:016x}.", login.root, login.start);
         let answers = format!("{}.r.{:016x}.", login.root, login.start);
+        let echo = format!("{answers}e.");
         let lost = |why: String| Lost(format!("{server}: {why}"));
         let stream = client.subscribe(format!("{answers}*")).await.map_err(|e| lost(super::chain(&e)))?;
         let mut echoes = ear.subscribe(format!("{echo}*")).await.map_err(|e| lost(super::chain(&e)))?;

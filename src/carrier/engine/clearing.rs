@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn whatever_goes_wrong_ends_the_order() {
-        let wrong: [(&str, fn(&mut Clearing)); 4] = [
+        type Happens = fn(&mut Clearing);
+        let wrong: [(&str, Happens); 4] = [
             ("refused", |clearing| clearing.on_answer(Err("refused".to_owned()), NOW)),
             ("nobody has asked", |clearing| clearing.on_answer(Ok(StoreAnswer::Fits), NOW)),
             ("within", |clearing| clearing.on_tick(NOW + 2 * ENGINE_SILENCE_MAX)),

@@ -55,15 +55,18 @@ impl Log {
             return None;
         }
         let share = |bytes| Retention::share(bytes, logs);
+        let bytes_max = share(retention.bytes_max());
         let shelf = |rule: &super::KeepRule| {
-            Shelf::new(rule.keep, retention.age_of(rule), rule.bytes_max.map_or(usize::MAX, share))
+            let own_max = rule.bytes_max.map_or(usize::MAX, share);
+            let stretch_max = own_max.min(bytes_max) / STRETCHES_MIN;
+            Shelf::new(rule.keep, retention.age_of(rule), (own_max, stretch_max))
         };
         Some(Log {
             filters: retention.rules().iter().map(|rule| rule.filter.clone()).collect(),
             shelves: retention.rules().iter().map(shelf).collect(),
             by_topic: AHashMap::new(),
             sorted: BTreeMap::new(),
-            bytes_max: share(retention.bytes_max()),
+            bytes_max,
             last: Came { order: 0, at: 0 },
             given_up: 0,
             forgotten_at: 0,
@@ -146,9 +149,12 @@ impl Log {
                 None => return,
             },
         };
-        self.last.order += 1;
         let shelf = &mut self.shelves[usize::from(place.shelf)];
-        shelf.keep(place.slot, Came { order: self.last.order, at }, coming);
+        let mut rest = *coming;
+        while let Some(coming) = rest.take_part(shelf.stretch_max()) {
+            self.last.order += 1;
+            shelf.keep(place.slot, Came { order: self.last.order, at }, &coming);
+        }
     }
 
     /// Adds a topic that some rule keeps, perhaps with notices of gaps alone.
@@ -390,6 +396,9 @@ impl Log {
         assert!(self.bytes() <= self.bytes_max.max(newest), "what is kept is bounded");
     }
 }
+
+/// Stretches for which there is room in every rule, if their messages are not longer: it gives them up one by one.
+const STRETCHES_MIN: usize = 16;
 
 /// The first name that one of these filters may match, from that topic on or without it; true: behind it. `None`: there is none.
 fn first_that_may_match<'a>(filters: &'a [Filter], behind: Option<&'a Bytes>) -> Option<(&'a [u8], bool)> {

@@ -28,6 +28,7 @@ pub(super) struct Came {
 }
 
 /// A stretch that comes: consecutive frames of one topic.
+#[derive(Clone, Copy)]
 pub(super) struct Coming<'a> {
     pub(super) bytes: &'a Bytes,
     pub(super) spans: &'a [Span],
@@ -40,6 +41,26 @@ pub(super) struct Coming<'a> {
 }
 
 impl<'a> Coming<'a> {
+    /// Takes the next part of it, of so many bytes at the most or of one frame; `None`: nothing is left.
+    #[inline]
+    pub(super) fn take_part(&mut self, bytes_max: usize) -> Option<Coming<'a>> {
+        let (begins, ends) = (self.spans.first()?.start(), self.spans.last()?.end());
+        let whole = *self;
+        if ends - begins <= bytes_max || self.spans.len() == 1 {
+            self.spans = &[];
+            return Some(whole);
+        }
+        let fit = self.spans.iter().take_while(|span| span.end() - begins <= bytes_max).count();
+        let (spans, rest) = self.spans.split_at(fit.max(1));
+        let part = Coming { spans, messages: messages_in(self.bytes, spans), ..whole };
+        self.spans = rest;
+        self.messages -= part.messages;
+        if let Some(next) = rest.first() {
+            self.first = next.frame(self.bytes);
+        }
+        Some(part)
+    }
+
     /// The last frame that has messages, and where it stands.
     #[inline]
     fn last(&self) -> Option<(Frame<'a>, Range<usize>)> {
@@ -58,6 +79,8 @@ pub(super) struct Shelf {
     age_ns: u64,
     /// Most bytes of it, as far as its rule bounds them.
     bytes_max: usize,
+    /// Most bytes of a stretch, if it has several frames.
+    stretch_max: usize,
     topics: Slab<KeptTopic>,
     /// The time of what was kept last.
     last_at: u64,
@@ -86,11 +109,13 @@ const _: () =
     assert!(size_of::<KeptTopic>() <= 176, "KEPT_TOPIC_BYTES is the sum of this and what is around it");
 
 impl Shelf {
-    pub(super) fn new(keep: Keep, age: Duration, bytes_max: usize) -> Self {
+    /// A shelf for these messages of each topic, none older than `age`, of so many bytes in all and in each stretch.
+    pub(super) fn new(keep: Keep, age: Duration, (bytes_max, stretch_max): (usize, usize)) -> Self {
         Shelf {
             keep,
             age_ns: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
             bytes_max,
+            stretch_max,
             topics: Slab::new(),
             last_at: 0,
             records: match keep {
@@ -109,6 +134,16 @@ impl Shelf {
             Keep::Last => 1,
             Keep::Newest(most) => most,
             Keep::Recent(_) => u64::MAX,
+        }
+    }
+
+    /// Most bytes of a stretch that is to be kept, if it has several frames.
+    #[inline]
+    pub(super) fn stretch_max(&self) -> usize {
+        match self.keep {
+            // Whatever comes together, one of it is kept.
+            Keep::Last => usize::MAX,
+            Keep::Newest(_) | Keep::Recent(_) => self.stretch_max,
         }
     }
 

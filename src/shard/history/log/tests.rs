@@ -164,6 +164,29 @@ fn time_does_not_go_back_where_another_shard_is_ahead() {
 }
 
 #[test]
+fn of_more_than_there_is_room_for_that_comes_in_one_read_the_newest_are_kept() {
+    let payload = "1".repeat(500);
+    let frames: Vec<Frame<'_>> = (1..=100)
+        .map(|sequence| Frame::Message {
+            topic: b"a.a",
+            payload: payload.as_bytes(),
+            publisher: 1,
+            sequence,
+            sent_at_ns: 0,
+        })
+        .collect();
+    for (rules, of_all) in [(&["a.>=1h,16KiB"][..], 1 << 20), (&["a.>=1000"], 16 << 10)] {
+        let mut log = log(rules, of_all);
+        keep(&mut log, NOW, &frames);
+        let kept = everything(&log);
+        let numbers: Vec<u64> =
+            kept.trim_start_matches("a.a=").split(',').map(|number| number.parse().unwrap()).collect();
+        assert!(numbers.len() > 20 && numbers.iter().copied().eq(101 - numbers.len() as u64..=100), "{kept}");
+        assert_eq!(log.given_up(), (100 - numbers.len()) as u64);
+    }
+}
+
+#[test]
 fn the_oldest_give_way_when_there_is_no_room() {
     const LONG: usize = 2_000;
     let one = "1".repeat(LONG);
