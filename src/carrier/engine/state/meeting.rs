@@ -15,19 +15,20 @@ impl Engine {
         }
     }
 
-    /// Lets messages leave once all brokers are known that are there on the first connection, or are back that were there before.
+    /// Lets messages leave once all brokers are back that were there before; and where the engine came late, once it is known which there
+    /// are: they may have been without it as well.
     pub(super) fn settle(&mut self) {
         let Some(connected_at) = self.connected_at else { return };
+        let is_prompt = connected_at < self.begun_at + ENGINE_SETTLE;
         if !self.has_met {
-            // Brokers that were without their server may take as long as this one has to find it again.
-            let is_prompt = connected_at < self.begun_at + ENGINE_SETTLE;
             let soonest = connected_at + if is_prompt { ENGINE_SETTLE } else { ENGINE_RETURN_MAX };
             let is_late = self.now >= connected_at + ENGINE_RETURN_MAX;
             if self.now >= soonest && (is_late || self.peers.are_known()) {
                 self.meet_first();
             }
         }
-        let waits = !self.has_met || self.peers.awaits_any() && self.now < connected_at + ENGINE_RETURN_MAX;
+        let is_returning = self.peers.awaits_any() && self.now < connected_at + ENGINE_RETURN_MAX;
+        let waits = is_returning || !self.has_met && !is_prompt;
         self.state = if waits { EngineState::Returning } else { EngineState::Connected };
     }
 
