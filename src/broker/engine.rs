@@ -390,6 +390,7 @@ impl EngineTask {
 
     fn fail(&mut self, now: MonotonicNs, Lost(why): Lost) {
         self.phase = Phase::Away;
+        self.engine.on_unreachable();
         self.log.warn(now, format!("the engine is away: {why}"));
         self.pause(now);
     }

@@ -58,7 +58,8 @@ pub struct Engine {
     /// Up to this time brokers are known by it alone.
     strangers_until: Option<MonotonicNs>,
     subjects: Subjects,
-    begun_at: MonotonicNs,
+    /// The engine has answered as soon as it was asked, so far: other brokers are not without it either.
+    is_prompt: bool,
     connected_at: Option<MonotonicNs>,
     /// True once it is known which brokers there are, and what they want.
     has_met: bool,
@@ -99,7 +100,7 @@ impl Engine {
             upkeep: Upkeep::of(&config.stores, &subjects),
             strangers_until: None,
             subjects,
-            begun_at: now,
+            is_prompt: true,
             connected_at: None,
             has_met: false,
             state: EngineState::Away,
@@ -207,6 +208,7 @@ impl Engine {
 
     /// Notes that the connection is lost, or could not be made.
     pub fn on_lost(&mut self) {
+        self.is_prompt &= self.has_met;
         self.connected_at = None;
         self.state = EngineState::Away;
         self.round_trip = None;

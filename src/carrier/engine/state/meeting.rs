@@ -15,20 +15,24 @@ impl Engine {
         }
     }
 
+    /// Notes that the engine could not be connected to.
+    pub fn on_unreachable(&mut self) {
+        self.is_prompt &= self.has_met;
+    }
+
     /// Lets messages leave once all brokers are back that were there before; and where the engine came late, once it is known which there
     /// are: they may have been without it as well.
     pub(super) fn settle(&mut self) {
         let Some(connected_at) = self.connected_at else { return };
-        let is_prompt = connected_at < self.begun_at + ENGINE_SETTLE;
         if !self.has_met {
-            let soonest = connected_at + if is_prompt { ENGINE_SETTLE } else { ENGINE_RETURN_MAX };
+            let soonest = connected_at + if self.is_prompt { ENGINE_SETTLE } else { ENGINE_RETURN_MAX };
             let is_late = self.now >= connected_at + ENGINE_RETURN_MAX;
             if self.now >= soonest && (is_late || self.peers.are_known()) {
                 self.meet_first();
             }
         }
         let is_returning = self.peers.awaits_any() && self.now < connected_at + ENGINE_RETURN_MAX;
-        let waits = is_returning || !self.has_met && !is_prompt;
+        let waits = is_returning || !self.has_met && !self.is_prompt;
         self.state = if waits { EngineState::Returning } else { EngineState::Connected };
     }
 
