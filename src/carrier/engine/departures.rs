@@ -389,6 +389,11 @@ impl WayOut {
         self.buffer.held_bytes() + self.stores.held_bytes()
     }
 
+    /// Messages that wait to be stored, and their memory in bytes.
+    pub(super) fn to_be_stored(&self) -> (u64, usize) {
+        (self.stores.waiting_messages(), self.stores.held_bytes())
+    }
+
     /// The number of topics whose positions are kept.
     pub(super) fn topics(&self) -> usize {
         self.positions.len()

@@ -208,7 +208,7 @@ impl Engine {
 
     /// Notes that the connection is lost, or could not be made.
     pub fn on_lost(&mut self) {
-        self.is_prompt &= self.has_met;
+        self.on_unreachable();
         self.connected_at = None;
         self.state = EngineState::Away;
         self.round_trip = None;
@@ -527,8 +527,9 @@ impl Engine {
 
     fn owed(&self) -> Owed {
         if self.state == EngineState::Away && !self.has_met {
-            // Nobody is known to want it.
-            return Owed::default();
+            // Nobody is known to want the rest.
+            let (messages, bytes) = self.departures.to_be_stored();
+            return Owed { messages, bytes: bytes as u64 };
         }
         let (messages, bytes) = self.departures.unconfirmed();
         Owed {

@@ -65,3 +65,54 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use corecast_executors::MonotonicNs;
+
+    use super::super::super::{EngineConfig, StoredHistory};
+    use super::*;
+    use crate::carrier::link_item::LinkItem;
+    use crate::fanout::{Batch, Spans};
+    use crate::ids::{SessionId, ShardId};
+    use crate::wire::{Frame, encode_to_vec, split};
+
+    #[test]
+    fn a_broker_that_never_found_its_engine_owes_what_is_to_be_stored_and_nothing_else() {
+        let rule = StoredHistory {
+            filter: Filter::parse("stored").unwrap(),
+            age: Duration::from_secs(60),
+            bytes: 1 << 20,
+            of_each: None,
+            is_confirmed: true,
+        };
+        let config = EngineConfig {
+            shards: 1,
+            start: 7,
+            name: "a".into(),
+            cluster: "c".into(),
+            topics: Vec::new(),
+            keep: Vec::new(),
+            stores: vec![rule],
+            buffer_bytes_max: 1 << 20,
+            filters_max: 16,
+            frame_bytes_max: 1 << 20,
+        };
+        let mut engine = Engine::new(config, MonotonicNs(1));
+        for (topic, owed) in [(&b"other"[..], 0), (b"stored", 1), (b"other", 1)] {
+            let frame = Frame::Message { topic, payload: b"", publisher: 1, sequence: 1, sent_at_ns: 0 };
+            let bytes = Bytes::from(encode_to_vec(&frame));
+            let mut spans = Vec::new();
+            assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
+            let batch = Arc::new(Batch { bytes, spans: Spans::Native(spans.into()) });
+            let publisher = SessionId { slot: 1, generation: 1 };
+            engine.on_link(ShardId(0), LinkItem::Batch { batch, publisher });
+            assert_eq!(engine.owed().messages, owed);
+            assert_eq!(engine.owed().bytes > 0, owed > 0);
+        }
+    }
+}
